@@ -1,0 +1,16 @@
+from papertape.core import errors as errors
+from papertape.core.model import Bar as Bar
+from papertape.core.model import Fill as Fill
+from papertape.core.model import Instrument as Instrument
+from papertape.core.model import InstrumentType as InstrumentType
+from papertape.core.model import Mode as Mode
+from papertape.core.model import OrderStatus as OrderStatus
+from papertape.core.model import OrderType as OrderType
+from papertape.core.model import OrderUpdate as OrderUpdate
+from papertape.core.model import Quote as Quote
+from papertape.core.model import Scan as Scan
+from papertape.core.model import ScanRow as ScanRow
+from papertape.core.model import ScanSpec as ScanSpec
+from papertape.core.model import Side as Side
+from papertape.core.model import TimeInForce as TimeInForce
+from papertape.core.model import Trade as Trade
