@@ -1,0 +1,1 @@
+"""Where orders go: fill model, fees, the simulated broker, and real ones."""

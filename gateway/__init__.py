@@ -1,0 +1,1 @@
+"""A simulated broker gateway that speaks Interactive Brokers' protocol."""

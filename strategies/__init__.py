@@ -1,0 +1,1 @@
+"""The base of all strategies, and the reference ones: what to read first."""

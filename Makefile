@@ -1,0 +1,82 @@
+# What there is to do. Each target makes the environment in .venv itself, with nothing but Python 3.11 or newer.
+.PHONY: help demo test check bench soak lock clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+PYTHONS := python3.13 python3.12 python3.11 python3 python
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+# The checkout itself, as one line in a .pth file; its build backend is in every lock.
+SELF := $(PIP) install --no-deps --no-build-isolation --editable .
+
+help:
+	@echo "make demo    backtest both reference strategies on a generated sample and show the results"
+	@echo "make test    lint, types, import rules and all tests"
+	@echo "make check   only lint, types and import rules"
+	@echo "make bench   measure speed and memory against other engines"
+	@echo "make soak    the property tests, with many more examples"
+	@echo "make lock    resolve the dependencies anew (needs uv)"
+	@echo "make clean   remove the environment and what the tools left"
+
+demo: $(VENV)/.runtime
+	@$(VENV)/bin/papertape demo
+
+check: $(VENV)/.dev
+	@echo "ruff";         $(VENV)/bin/ruff check --quiet .
+	@echo "ruff format";  $(VENV)/bin/ruff format --quiet --check .
+	@echo "mypy";         $(VENV)/bin/mypy --no-error-summary
+	@echo "lint-imports"; $(VENV)/bin/lint-imports --no-logo >$(VENV)/.lint-imports 2>&1 || { cat $(VENV)/.lint-imports; exit 1; }
+
+test: check
+	@echo "pytest"; $(PY) -m pytest -q -n 2
+
+soak: $(VENV)/.dev
+	@echo "pytest, property tests"; $(PY) -m pytest -q -n 2 -m hypothesis --hypothesis-profile=soak
+
+bench: $(VENV)/.bench
+	@$(PY) -m benchmarks
+
+# An environment whose interpreter is gone is made again.
+$(shell test -x $(PY) || rm -rf $(VENV))
+
+$(VENV)/.python:
+	@for python in $(PYTHONS); do \
+	  $$python -c "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || continue; \
+	  echo "making the environment $(VENV) with $$($$python --version)"; \
+	  test -x $(PY) || $$python -m venv $(VENV) || exit 1; \
+	  touch $@; exit 0; \
+	done; \
+	echo "papertape needs Python 3.11 or newer, with its venv module (Debian: python3-venv)" >&2; exit 1
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.python
+	@echo "installing what papertape needs"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(SELF)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/.python
+	@echo "installing what papertape and its tests need"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(SELF)
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.bench: requirements-bench.lock pyproject.toml | $(VENV)/.python
+	@$(PY) -c "import sys; sys.exit(sys.version_info < (3, 12))" || { echo "the engines to compare with need Python 3.12 or newer: make clean, and put it first on the PATH" >&2; exit 1; }
+	@echo "installing what papertape and its benchmarks need"
+	@$(PIP) install --require-hashes -r requirements-bench.lock
+	@$(SELF)
+	@touch $(VENV)/.runtime $@
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 1; }
+	@set -e; export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
+	resolve="uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
+	$$resolve --group build -o requirements.lock; \
+	$$resolve --group dev --extra parquet -c requirements.lock -o requirements-dev.lock; \
+	$$resolve --group build --extra bench -c requirements.lock -o requirements-bench.lock
+
+clean:
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
