@@ -14,3 +14,5 @@ from papertape.core.model import ScanSpec as ScanSpec
 from papertape.core.model import Side as Side
 from papertape.core.model import TimeInForce as TimeInForce
 from papertape.core.model import Trade as Trade
+from papertape.runs import Run as Run
+from papertape.runs import open_run as open_run
