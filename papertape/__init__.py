@@ -7,8 +7,9 @@ type checkers; a test holds the two together.
 
 import importlib
 
-_EXPORTS = {
+_EXPORTS: dict[str, tuple[str, ...]] = {
     "papertape.core": ("errors",),
+    "papertape.core.filters": ("changed", "condition", "crossed", "every", "moved"),
     "papertape.core.model": (
         "Bar", "Fill", "Instrument", "InstrumentType", "Mode", "OrderStatus", "OrderType", "OrderUpdate", "Quote",
         "Scan", "ScanRow", "ScanSpec", "Side", "TimeInForce", "Trade",
@@ -18,7 +19,6 @@ _EXPORTS = {
 """Module -> the names that it provides here; a name that is no attribute of it is a module inside it."""
 
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
-__all__ = sorted(_HOMES)  # noqa: PLE0605  (a list, computed)
 
 
 def __getattr__(name: str) -> object:
@@ -37,4 +37,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """The public names, for completion."""
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *_HOMES])

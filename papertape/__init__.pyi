@@ -1,4 +1,9 @@
 from papertape.core import errors as errors
+from papertape.core.filters import changed as changed
+from papertape.core.filters import condition as condition
+from papertape.core.filters import crossed as crossed
+from papertape.core.filters import every as every
+from papertape.core.filters import moved as moved
 from papertape.core.model import Bar as Bar
 from papertape.core.model import Fill as Fill
 from papertape.core.model import Instrument as Instrument

@@ -353,8 +353,8 @@ def _columns(rows: list[tuple[Any, ...]], layout: Mapping[str, str]) -> Columns:
 def _grouped(rows: list[tuple[Any, ...]], names: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of each name that is their first column, without it."""
     groups: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
-    for name, *rest in rows:
-        groups[name].append(tuple(rest))
+    for row in rows:
+        groups[row[0]].append(row[1:])
     return groups
 
 
