@@ -98,7 +98,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "var_95", "VaR 95 %", "5 % quantile of daily returns, historical; a loss is negative." + _20, _P, _HIGHER
     ),
-    Definition("cvar_95", "CVaR 95 %", "Mean of the daily returns at or below the VaR." + _20, _P, _HIGHER),
+    Definition("cvar_95", "CVaR 95 %", "Mean of the daily returns up to the VaR." + _20, _P, _HIGHER),
     Definition("skew", "Skew", "Third central moment of daily returns / std(ddof 0)^3." + _20, _R),
     Definition("excess_kurtosis", "Excess kurtosis", "Fourth central moment / std(ddof 0)^4 - 3." + _20, _R),
     Definition("beta", "Beta", "cov / var of daily returns against the benchmark." + _20, _R),

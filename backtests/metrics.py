@@ -98,9 +98,14 @@ def value_at_risk(returns: F8, level: float = 0.05) -> Number:
 
 
 def conditional_value_at_risk(returns: F8, level: float = 0.05) -> Number:
-    """Mean of the returns that are at or below the value at risk; a loss is negative."""
-    worst = value_at_risk(returns, level)
-    return None if worst is None else float(returns[returns <= worst].mean())
+    """Mean of the returns up to the value at risk; a loss is negative.
+
+    They are the 1 + floor(level x (n - 1)) worst days: counted, not compared, for equal returns differ by rounding.
+    """
+    if len(returns) == 0:
+        return None
+    count = 1 + int(level * (len(returns) - 1))
+    return float(np.partition(returns, count - 1)[:count].mean())
 
 
 def _moment(returns: F8, power: int) -> Number:
