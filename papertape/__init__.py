@@ -5,8 +5,12 @@ broker, no feed and no compiler, and so that no layer imports the ones above it.
 type checkers; a test holds the two together.
 """
 
+import functools
 import importlib
+import os
+import sys
 
+_OWN_PACKAGES = ("strategies", "feeds", "brokers", "backtests", "gateway")
 _EXPORTS: dict[str, tuple[str, ...]] = {
     "papertape.core": ("errors",),
     "papertape.core.filters": ("changed", "condition", "crossed", "every", "moved"),
@@ -21,11 +25,33 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 
+@functools.cache
+def _claim_packages() -> None:
+    """Import our other top-level packages from beside this one, whatever folders of their names the user has.
+
+    A program in a folder that holds a ``strategies`` of its own has that folder first on ``sys.path``. Raises
+    ImportError where such a package was imported already: one name can only be one package.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, root)
+    try:
+        for name in _OWN_PACKAGES:
+            found = os.path.dirname(importlib.import_module(name).__file__ or "nowhere")
+            if os.path.realpath(found) != os.path.realpath(os.path.join(root, name)):
+                raise ImportError(
+                    f"{found} hides papertape's own {name!r}: rename that folder, or import papertape first"
+                )
+    finally:
+        sys.path.remove(root)
+
+
 def __getattr__(name: str) -> object:
     """Import a public name from where it lives."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'papertape' has no attribute {name!r}")
+    if home.partition(".")[0] in _OWN_PACKAGES:
+        _claim_packages()
     module = importlib.import_module(home)
     try:
         value = getattr(module, name)

@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def _demote_current_folder() -> None:
+def _drop_current_folder() -> None:
     """Take the entry that ``python -m`` added off the front of ``sys.path``."""
     if sys.flags.safe_path or not sys.path:
         return
@@ -19,7 +19,7 @@ def _demote_current_folder() -> None:
 
 
 if __name__ == "__main__":
-    _demote_current_folder()
+    _drop_current_folder()
     from papertape.cli.main import main
 
     main()
