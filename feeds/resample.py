@@ -100,6 +100,8 @@ def count_bars(at: Any, opens: Any, closes: Any, interval: Any, is_daily: Any, c
     s = -1
     for i in range(len(at)):
         t = at[i]
+        if begin <= t < end:
+            continue  # as most are: a division by a variable for each would take most of the time
         while s + 1 < len(opens) and opens[s + 1] <= t:
             s += 1
         b, e = interval_of(t, s, opens, closes, interval, is_daily, closed)
@@ -120,20 +122,26 @@ def fill_bars(
     n = -1
     begin, end = 0, 0
     s = -1
+    top, bottom, last, total, latest = 0.0, 0.0, 0.0, 0.0, 0
     for i in range(len(at)):
         t = at[i]
-        while s + 1 < len(opens) and opens[s + 1] <= t:
-            s += 1
-        b, e = interval_of(t, s, opens, closes, interval, is_daily, closed)
-        if e <= b:
-            continue
-        if b != begin or e != end:
-            n += 1
-            begin, end = b, e
-            ts[n], start[n] = e, b
-            open_[n], high[n], low[n], volume[n] = source_open[i], source_high[i], source_low[i], 0.0
-        ts[n] = max(ts[n], known[i])
-        high[n] = max(high[n], source_high[i])
-        low[n] = min(low[n], source_low[i])
-        close[n] = source_close[i]
-        volume[n] += source_volume[i]
+        if not begin <= t < end:
+            while s + 1 < len(opens) and opens[s + 1] <= t:
+                s += 1
+            b, e = interval_of(t, s, opens, closes, interval, is_daily, closed)
+            if e <= b:
+                continue
+            if b != begin or e != end:
+                if n >= 0:
+                    ts[n], high[n], low[n], close[n], volume[n] = latest, top, bottom, last, total
+                n += 1
+                begin, end = b, e
+                start[n], open_[n] = b, source_open[i]
+                top, bottom, total, latest = source_high[i], source_low[i], 0.0, e
+        top = max(top, source_high[i])
+        bottom = min(bottom, source_low[i])
+        last = source_close[i]
+        total += source_volume[i]
+        latest = max(latest, known[i])
+    if n >= 0:
+        ts[n], high[n], low[n], close[n], volume[n] = latest, top, bottom, last, total
