@@ -1,0 +1,157 @@
+"""What is wrong with a CSV file, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from feeds import csv_parse as parse
+from feeds.csv_columns import PRICES, Layout, split_fields
+from papertape.core.errors import DataError
+
+LISTED_MAX = 20
+COUNTED_MAX = 10_000
+"""A file with so many bad rows is not read to its end to count them all, unless they are skipped."""
+FIX_ROW = "fix the row or pass --on-bad=skip"
+
+_FORM_WORDS: Mapping[int, str] = {
+    parse.EPOCH_S: "seconds",
+    parse.EPOCH_MS: "milliseconds",
+    parse.EPOCH_US: "microseconds",
+    parse.EPOCH_NS: "nanoseconds",
+    parse.NAIVE: "times without an offset",
+    parse.AWARE: "times with an offset",
+    parse.DATE_ONLY: "dates without a time of day",
+}
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_NOT_A_NUMBER = re.compile(r"[+-]?(nan|inf|infinity|na|n/a|null|none)", re.IGNORECASE)
+
+
+class FileFault(Exception):
+    """The whole file can not be used, for what is said."""
+
+
+@dataclass(slots=True)
+class RowFaults:
+    """The rows of one file that can not be used. ``listed`` are the first: (line, column, what and how to go on)."""
+
+    count: int = 0
+    listed: list[tuple[int, int, str]] = field(default_factory=list)
+    _new: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def add(self, line: int, column: int, what: str) -> None:
+        """A row of the stretch that is being read can not be used; ``line`` and ``column`` count from 1."""
+        self.count += 1
+        if self.count <= COUNTED_MAX:  # they come in the order of their checks, not of their lines
+            self._new.append((line, column, what))
+
+    def settle(self) -> None:
+        """The stretch is read: keep its first faults for the list."""
+        self._new.sort()
+        self.listed += self._new[: LISTED_MAX - len(self.listed)]
+        self._new.clear()
+
+    def error(self, path: str, *, counted_all: bool) -> DataError:
+        """All of them as one error."""
+        lines = [f"{path}:{line}:{column}: {what}" for line, column, what in self.listed[1:]]
+        if self.count > len(self.listed):
+            more = f"{self.count - len(self.listed):,} more rows"
+            lines.append(f"{path}: {more if counted_all else f'at least {more}'} cannot be used")
+        line, column, what = self.listed[0]
+        return DataError("\n".join([what, *lines]), path=path, line=line, column=column)
+
+
+def shown(text: str) -> str:
+    """A text from a file as a message may show it: short, one line, nothing that a terminal would obey."""
+    short = text if len(text) <= 40 else f"{text[:40]}..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
+
+
+def describe(code: int, field_text: str, line_text: str, column: int, form: tuple[int, int], layout: Layout,
+             delimiter: str, *, cut_short: bool, first_row: bool) -> str:  # fmt: skip
+    """What is wrong with a row, for the code of an issue. Raises FileFault where the whole file is to be refused.
+
+    ``column`` is the position of the field among the columns, ``form`` the file's and the row's form of time.
+    """
+    _refuse_file(code, field_text, line_text, form, layout, delimiter, first_row=first_row)
+    name = layout.names[column] if column < len(layout.names) else ""
+    text = shown(field_text.strip().strip('"').strip())
+    cells = dict(zip(layout.names, split_fields(line_text, delimiter), strict=False))
+    fields = len(split_fields(line_text, delimiter))
+    of_column = f'(column "{shown(name)}")'
+
+    def cell(position: int) -> str:
+        return shown(cells.get(layout.names[layout.field_of[position]], ""))
+
+    if code == parse.TOO_FEW_FIELDS:
+        what = f"{fields} fields where the header has {len(layout.names)}"
+        return f"the last row is cut short: {what}" if cut_short else what
+    if code == parse.TOO_MANY_FIELDS:
+        return f"{fields} fields where the header has {len(layout.names)}"
+    if code in _WITH_CELLS:
+        return f"{_WITH_CELLS[code].format(*(cell(j) for j in range(4)))} {of_column}"
+    if code == parse.PRICE_NOT_POSITIVE:
+        return f"price {text} is not above zero {of_column}"
+    if code in (parse.BAD_NUMBER, parse.BLANK_NUMBER, parse.SLOW_NUMBER):
+        return f"{_number_fault(text)} {of_column}"
+    return f"{_WORDS[code].format(text=text)} {of_column}"
+
+
+_WITH_CELLS: Mapping[int, str] = {
+    parse.HIGH_BELOW_LOW: "high {1} is below low {2}",
+    parse.OPEN_OUTSIDE: "open {0} is outside of low {2} to high {1}",
+    parse.CLOSE_OUTSIDE: "close {3} is outside of low {2} to high {1}",
+}
+_WORDS: Mapping[int, str] = {
+    parse.BAD_TIME: '"{text}" is not a time',
+    parse.NO_SUCH_TIME: "{text} is no date or time that exists",
+    parse.YEAR_OUT_OF_RANGE: "{text} is outside of the years 1970 to 2200",
+    parse.TOO_FINE_TIME: "{text} is finer than a nanosecond",
+    parse.NEGATIVE_SIZE: "{text} is negative",
+    parse.EMPTY_QUOTE: "neither bid nor ask has a price",
+}
+
+
+def _number_fault(text: str) -> str:
+    if not text:
+        return "blank where a number should be"
+    if _NOT_A_NUMBER.fullmatch(text):
+        return f"{text} is not a finite number"
+    if _THOUSANDS.fullmatch(text):
+        return f'"{text}" has separators of thousands'
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        return f"{text} is an integer beyond 64 bits"
+    if not text.isascii() and any(c.isdigit() for c in text):
+        return f'"{text}" has digits that are not ASCII'
+    return f'"{text}" is not a number'
+
+
+def _refuse_file(code: int, field_text: str, line_text: str, form: tuple[int, int], layout: Layout,
+                 delimiter: str, *, first_row: bool) -> None:  # fmt: skip
+    """Raise FileFault where a row shows that the whole file is not what it should be."""
+    if "\0" in line_text or code == parse.NUL_BYTE:
+        raise FileFault("a NUL byte; the file is damaged or UTF-16: save it as UTF-8 text")
+    if code == parse.UNCLOSED_QUOTE or line_text.count('"') % 2:
+        raise FileFault("a quote is not closed on its line; fix the line")
+    if code == parse.LONG_LINE or len(line_text) > parse.LINE_BYTES_MAX:
+        raise FileFault(f"a line is longer than {parse.LINE_BYTES_MAX:,} bytes; is this a CSV file?")
+    if line_text.lstrip().startswith("#"):
+        raise FileFault("a comment line; remove it")
+    fields = split_fields(line_text, delimiter)
+    if [name.lower() for name in fields] == [name.lower() for name in layout.names]:
+        raise FileFault("the header is there again; remove it (are these several files in one?)")
+    text = field_text.strip().strip('"')
+    if code == parse.BAD_NUMBER and _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
+        raise FileFault(f'"{text}" has a decimal comma; write numbers with a point')
+    if code == parse.TOO_MANY_FIELDS and delimiter == "," and first_row:
+        values, extra = len(layout.field_of), len(fields) - len(layout.names)
+        if extra in (PRICES[layout.kind], values) and all(part.isdecimal() for part in fields[-values - extra :]):
+            raise FileFault("more fields than columns: decimal commas, it seems; write numbers with a point")
+    if code == parse.OTHER_TIME_FORM:
+        words = " and ".join(_FORM_WORDS.get(each, "other times") for each in form)
+        raise FileFault(f"{words} mixed in one file; write all times in one way")
+    if code == parse.NO_SUCH_TIME and (slashed := re.match(r"\s*\"?(\d\d?)/(\d\d?)/\d{4}", field_text)):
+        if int(slashed[1]) > 12 >= int(slashed[2]):
+            raise FileFault(f"the date {slashed[0].strip()} is day first; write dates as YYYY-MM-DD")
