@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -332,7 +332,6 @@ def test_functions_take_arrays_of_any_length(size):
 daily = hnp.arrays(np.float64, st.integers(2, 120), elements=st.integers(-2_000, 2_500).map(lambda bp: bp / 1e4))
 
 
-@settings(deadline=None)
 @given(returns=daily, scale=st.sampled_from([0.25, 2.0, 1e6]))
 def test_metrics_without_a_unit_do_not_depend_on_the_size_of_the_account(returns, scale):
     equity = 100_000.0 * np.cumprod(1.0 + returns)
@@ -345,21 +344,18 @@ def test_metrics_without_a_unit_do_not_depend_on_the_size_of_the_account(returns
             assert b == pytest.approx(expected, rel=1e-9, abs=1e-9 * (scale if each.unit is Unit.MONEY else 1.0))
 
 
-@settings(deadline=None)
 @given(returns=daily)
 def test_no_metric_is_ever_infinite_or_nan(returns):
     found = compute_metrics(record(100_000.0 * np.cumprod(1.0 + returns), days=60))
     assert all(value is None or math.isfinite(value) for value in found.values())
 
 
-@settings(deadline=None)
 @given(returns=daily)
 def test_the_worst_days_are_at_least_as_bad_as_the_value_at_risk(returns):
     assert metrics.conditional_value_at_risk(returns) <= metrics.value_at_risk(returns) + 1e-15
     assert metrics.value_at_risk(returns) >= returns.min()
 
 
-@settings(deadline=None)
 @given(returns=daily)
 def test_the_benchmark_of_itself_has_beta_one_and_no_alpha(returns):
     slope = metrics.beta(returns, returns)
@@ -368,7 +364,6 @@ def test_the_benchmark_of_itself_has_beta_one_and_no_alpha(returns):
         assert metrics.alpha(returns, returns, 0.05) == pytest.approx(0.0, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(flags=hnp.arrays(np.bool_, st.integers(0, 60)))
 def test_the_longest_streak_is_that_of_a_plain_count(flags):
     longest = run = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backtests.trades import LOT_COLUMNS, match_lots, match_trades
@@ -145,7 +145,6 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)  # the first example compiles
 @given(rows=rows, multiplier=st.sampled_from([1.0, 50.0]))
 def test_trades_and_open_lots_together_are_the_change_of_equity(rows, multiplier):
     columns = fills(*rows)
@@ -159,7 +158,6 @@ def test_trades_and_open_lots_together_are_the_change_of_equity(rows, multiplier
     assert trades["pnl"].sum() + unrealised == pytest.approx(cash + held, rel=1e-9, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(rows=rows)
 def test_fees_and_quantities_are_conserved(rows):
     columns = fills(*rows)
@@ -171,7 +169,6 @@ def test_fees_and_quantities_are_conserved(rows):
         assert len(sides) <= 1
 
 
-@settings(deadline=None)
 @given(rows=rows, data=st.data())
 def test_excursions_are_the_extremes_of_a_plain_search(rows, data):
     columns = fills(*rows)
@@ -190,7 +187,6 @@ def test_excursions_are_the_extremes_of_a_plain_search(rows, data):
         assert trades["mfe"][k] == pytest.approx(max(best, 0.0) * trades["quantity"][k], rel=1e-9, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(rows=rows, scale=st.sampled_from([0.5, 2.0, 1024.0]))
 def test_twice_the_prices_and_fees_are_twice_the_profit(rows, scale):
     plain = match_trades(fills(*rows))

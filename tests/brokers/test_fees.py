@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers import fee_tables
@@ -174,7 +174,6 @@ def charges(model, rates, fills, side, month=0.0):
 
 
 @pytest.mark.parametrize("text", MODELS)
-@settings(deadline=None)  # the first example compiles
 @given(fills=parts, side=st.sampled_from([BUY, SELL]), month=st.floats(0.0, 2e8))
 def test_an_order_costs_the_same_in_however_many_fills(text, fills, side, month):
     model, rates = FeeModel.parse(text).vector(), regulatory_vector(date(2026, 8, 25))
@@ -186,14 +185,12 @@ def test_an_order_costs_the_same_in_however_many_fills(text, fills, side, month)
 
 
 @pytest.mark.parametrize("text", MODELS)
-@settings(deadline=None)  # the first example compiles
 @given(fills=parts, side=st.sampled_from([BUY, SELL]), month=st.floats(0.0, 2e8))
 def test_no_fill_has_a_negative_fee(text, fills, side, month):
     model, rates = FeeModel.parse(text).vector(), regulatory_vector(date(2024, 10, 1))
     assert min(charges(model, rates, fills, side, month)) >= 0.0
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 50))
 def test_the_minimum_is_charged_once_for_an_order(count):
     fills = [(1.0, 300.0, False)] * count
