@@ -241,3 +241,17 @@ def compiled_in_memory(function: F) -> F:
     """Compile a function with Numba at its first call, for this process only: for functions in users' own files."""
     result: F = numba.njit(error_model="numpy")(function)
     return result
+
+
+def entry_point(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """The machine code of a compiled function for arguments of these types, without Numba's look at their types.
+
+    For functions called once per wake-up, where that look costs more than the work. The caller must keep to the same
+    types (record and array layouts): nothing checks them any more. Plain Python where compiling is disabled.
+    """
+    if not isinstance(function, Dispatcher):
+        return function
+    signature = tuple(function.typeof_pyval(each) for each in arguments)
+    function.compile(signature)
+    code: Callable[..., Any] = function.overloads[signature].entry_point
+    return code

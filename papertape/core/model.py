@@ -50,7 +50,7 @@ class Side(IntEnum):
 
 
 class OrderType(IntEnum):
-    """How an order is priced. The close variants are LIMIT and MARKET with ``at_close``; see docs/fill-model.md."""
+    """How an order is priced; docs/fill-model.md says when each fills. On-open orders are MARKET or LIMIT with OPG."""
 
     MARKET = 0
     LIMIT = 1
@@ -60,8 +60,6 @@ class OrderType(IntEnum):
     TRAIL_LIMIT = 5
     MARKET_ON_CLOSE = 6
     LIMIT_ON_CLOSE = 7
-    MARKET_ON_OPEN = 8
-    LIMIT_ON_OPEN = 9
 
 
 class TimeInForce(IntEnum):
@@ -205,6 +203,13 @@ class Fill(msgspec.Struct, frozen=True):
     fee: float
     order: int
     """Number of the order within the run, from 1."""
+
+
+class TimeEvent(msgspec.Struct, frozen=True):
+    """A timer that a strategy asked for. ``label`` is the one it gave, else the text of the time."""
+
+    ts: int
+    label: str
 
 
 class OrderUpdate(msgspec.Struct, frozen=True):

@@ -1,0 +1,295 @@
+"""The simulated broker: takes approved orders into the state's order table, where the kernel matches them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from brokers import kernel, matching
+from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
+from papertape.core.compiled import entry_point
+from papertape.core.errors import ConfigError
+from papertape.core.guard import Approved
+from papertape.core.lifecycle import OrderEvent, next_status
+from papertape.core.model import Instrument, Note, OrderStatus, Severity, TimeInForce
+from papertape.core.series import F8, Batch
+from papertape.core.state import Reason, State, Stop
+from papertape.core.timers import Priority, Timers
+
+_STOPS = tuple(Stop)
+
+
+@dataclass(frozen=True, slots=True)
+class FillRules:
+    """How the simulated broker fills.
+
+    ``slippage_price`` is in price units per unit, ``slippage_fraction`` a fraction of the price; both make
+    market and stop fills worse. ``touch``: a resting limit fills when just touched (default: it must be traded
+    through). ``volume_share`` is the largest part of an event's volume that one event may fill, 0 for no cap.
+    ``margin_multiple``: buying power as a multiple of net liquidation; 1 is a cash account.
+    """
+
+    slippage_price: float = 0.0
+    slippage_fraction: float = 0.0
+    touch: bool = False
+    volume_share: float = 0.0
+    margin_multiple: float = 1.0
+    latency_ns: int = 0
+    allow_short: bool = False
+
+    def vector(self) -> F8:
+        """The parameters as the kernel wants them."""
+        out = np.zeros(matching.RULES)
+        out[matching.SLIPPAGE_PRICE] = self.slippage_price
+        out[matching.SLIPPAGE_FRACTION] = self.slippage_fraction
+        out[matching.TOUCH] = float(self.touch)
+        out[matching.VOLUME_SHARE] = self.volume_share
+        out[matching.MARGIN_MULTIPLE] = self.margin_multiple
+        out[matching.ALLOW_SHORT] = float(self.allow_short)
+        return out
+
+
+class SimBroker:
+    """Fills orders from the tape, by the rules of docs/fill-model.md."""
+
+    def __init__(self, fees: FeeModel, rules: FillRules) -> None:
+        self.fees = fees
+        self.rules = rules
+        self.notes: dict[str, Note] = {}
+        self._model = fees.vector()
+        self._regulatory = NO_REGULATORY.copy()
+        self._doubt = ""
+        self._month = np.zeros(1)
+        self._month_of = -1
+        self._vector = rules.vector()
+        self._advance: Callable[..., int] = kernel.advance
+        self._place: Callable[..., int] = matching.place
+        self._args: tuple[Any, ...] = ()
+        self._ahead_args: tuple[Any, ...] = ()
+
+    # -- the kernel -------------------------------------------------------------------------------------------
+
+    def attach(self, state: State, timers: Timers, instruments: Sequence[Instrument]) -> None:
+        """Be told of the state that is shared with the session."""
+        self._state = state
+        self._timers = timers
+        self._instruments = instruments
+        self._ahead = state.ahead()
+        self._batch: Batch | None = None
+
+    def _books(self, state: State) -> tuple[Any, ...]:
+        return (
+            state.account, state.instruments, state.cash, state.rates, state.tree, state.leaves, state.orders,
+            state.reports,
+        )  # fmt: skip
+
+    def _costs(self) -> tuple[Any, ...]:
+        return (self._model, self._regulatory, self._month, self._vector)
+
+    def _arguments(self, state: State, batch: Batch) -> tuple[Any, ...]:
+        return (
+            *self._books(state), state.bucket_ts, state.bucket_last, state.bucket_low, state.bucket_high,
+            *self._costs(), batch.kind, batch.instrument, batch.ts, *batch.columns, batch.start,
+        )  # fmt: skip
+
+    def open_batch(self, batch: Batch) -> None:
+        """Make ready to advance over a batch."""
+        self._batch = batch
+        self._args = self._arguments(self._state, batch)
+        self._ahead_args = ()
+        if self._advance is kernel.advance:
+            self._advance = entry_point(kernel.advance, (*self._args, 0, 0, False, False))
+
+    def _refresh(self) -> None:
+        """Tables were replaced by larger ones, or rates changed: rebuild the kernel's arguments."""
+        self._ahead = self._state.ahead()
+        if self._batch is not None:
+            self._args = self._arguments(self._state, self._batch)
+            self._ahead_args = ()
+
+    def advance(self, begin: int, end: int, stop_on_report: bool) -> tuple[int, Stop]:
+        """Process events of the open batch; returns the first not processed, and why it stopped."""
+        if self._args[6] is not self._state.orders:
+            self._refresh()
+        while True:
+            code = self._advance(*self._args, begin, end, False, stop_on_report)
+            begin = code >> 3
+            stop = _STOPS[code & 7]
+            if stop is not Stop.FULL:
+                return begin, stop
+            self._grow_reports()
+
+    def run_ahead(self, begin: int, end: int) -> tuple[int, Stop]:
+        """The same on a copy of the state, up to before the first event that may touch an order."""
+        assert self._batch is not None, "no batch is open"
+        self._ahead.copy_marks_from(self._state)
+        if not self._ahead_args:
+            self._ahead_args = self._arguments(self._ahead, self._batch)
+        code = self._advance(*self._ahead_args, begin, end, True, False)
+        return code >> 3, _STOPS[code & 7]
+
+    def take_ahead(self) -> None:
+        """Make the state what it was when running ahead stopped."""
+        self._state.copy_marks_from(self._ahead)
+
+    def close_group(self) -> bool:
+        """Mark bars that are applied but not marked; returns whether the guard tripped."""
+        s = self._state
+        if s.account["group_ts"][0] == 0:
+            return False
+        return bool(
+            kernel.close_group(s.account, s.tree, s.bucket_ts, s.bucket_last, s.bucket_low, s.bucket_high)
+        )
+
+    def _grow_reports(self) -> None:
+        state = self._state
+        larger = np.zeros(2 * len(state.reports) + 2 * int(state.account["working"][0]) + 8, state.reports.dtype)
+        larger[: len(state.reports)] = state.reports
+        state.reports = larger
+        self._refresh()
+
+    def _make_room(self) -> None:
+        """Room for the reports of one command."""
+        if len(self._state.reports) - self._state.account["reports"][0] < 2 * self._state.account["working"][0] + 8:
+            self._grow_reports()
+
+    # -- orders -------------------------------------------------------------------------------------------------
+
+    def submit(self, approved: Approved, number: int, now: int) -> None:
+        """Take an order in. It acts after the latency; an on-open order not before the next open."""
+        r = approved.request
+        self._make_room()
+        state = self._state
+        latency = self.rules.latency_ns
+        active = now + latency
+        if self._doubt:
+            self.notes.setdefault("fee_rates", Note("fee_rates", self._doubt, Severity.WARNING))
+        if r.tif is TimeInForce.OPG:
+            active = self._opening_after(active) - 1
+        args = (
+            state.account, state.instruments, state.cash, state.orders, state.reports, self._vector, number - 1,
+            r.instrument, int(r.side), int(r.type), int(r.tif), r.quantity, r.limit_price, r.stop_price, r.trail,
+            int(r.trail_is_fraction), active, now, r.group, r.parent - 1, int(r.outside_hours),
+            int(OrderStatus.PENDING_SUBMIT if latency else OrderStatus.SUBMITTED),
+        )  # fmt: skip
+        if self._place is matching.place:
+            self._place = entry_point(matching.place, args)
+        self._place(*args)
+        if latency:
+            self._timers.add(now + latency, Priority.BROKER, lambda ts: self._acknowledge(number))
+        if r.tif is TimeInForce.GTD:
+            self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
+
+    def _opening_after(self, ts: int) -> int:
+        account = self._state.account[0]
+        if ts < account["session_open"]:
+            return int(account["session_open"])
+        return self._next_open
+
+    def _acknowledge(self, number: int) -> None:
+        self._change(number, OrderEvent.ACKNOWLEDGED)
+
+    def _change(self, number: int, event: OrderEvent) -> bool:
+        """Move an order along its lifecycle; False where it has ended already."""
+        status = OrderStatus(int(self._state.orders["status"][number - 1]))
+        if status.is_final:
+            return False
+        self._state.orders["status"][number - 1] = int(next_status(status, event))
+        return True
+
+    def cancel(self, number: int, now: int, reason: int) -> None:
+        """Cancel an order after the latency; it may fill until then."""
+        latency = self.rules.latency_ns
+        if latency == 0:
+            self._end(number, now, Reason(reason))
+        elif self._change(number, OrderEvent.CANCEL_SENT):
+            self._timers.add(now + latency, Priority.BROKER, lambda ts: self._end(number, ts, Reason(reason)))
+
+    def _end(self, number: int, ts: int, reason: Reason) -> None:
+        self._make_room()
+        s = self._state
+        status = OrderStatus.EXPIRED if reason is Reason.EXPIRED else OrderStatus.CANCELLED
+        matching.finish(s.account, s.instruments, s.reports, s.orders, number - 1, ts, int(status), int(reason))
+
+    def modify(self, approved: Approved, number: int, now: int) -> None:
+        """Replace an order's quantity and prices after the latency; it keeps its place and what it has filled."""
+
+        def take_effect(ts: int) -> None:
+            if OrderStatus(int(self._state.orders["status"][number - 1])).is_final:
+                return
+            self._make_room()
+            s, r = self._state, approved.request
+            matching.amend(
+                s.account, s.instruments, s.reports, s.orders, number - 1, ts, r.quantity, r.limit_price, r.stop_price,
+                r.trail,
+            )  # fmt: skip
+
+        if self.rules.latency_ns == 0:
+            take_effect(now)
+        elif self._change(number, OrderEvent.MODIFY_SENT):
+            self._timers.add(now + self.rules.latency_ns, Priority.BROKER, take_effect)
+
+    # -- the exchange's day ---------------------------------------------------------------------------------------
+
+    def begin_session(self, date: int, session_open: int, session_close: int, next_open: int) -> None:
+        """The exchange's next (or present) session: hours, fee rates of its date, month for tiers."""
+        account = self._state.account
+        account["session_open"] = session_open
+        account["session_close"] = session_close
+        self._next_open = next_open
+        day = dt.date(1970, 1, 1) + dt.timedelta(days=date)
+        if day.month != self._month_of:
+            self._month_of = day.month
+            self._month[0] = 0.0
+        if self.fees.is_regulated:
+            rates = regulatory_rates(day)
+            self._regulatory[:] = rates.vector()
+            self._doubt = rates.doubt if rates.estimated else ""
+
+    def end_session(self, ts: int) -> None:
+        """The session closes: on-close orders fill at its last price, day orders expire."""
+        s = self._state
+        if s.account["working"][0] == 0:
+            return
+        self._make_room()
+        matching.fill_on_close(*self._books(s), *self._costs(), ts)
+        for number in self._working():
+            if s.orders["tif"][number - 1] in (int(TimeInForce.DAY), int(TimeInForce.OPG)) and (
+                s.orders["tif"][number - 1] != int(TimeInForce.OPG) or s.orders["active_ts"][number - 1] < ts
+            ):
+                self._end(number, ts, Reason.EXPIRED)
+
+    def _working(self) -> list[int]:
+        s = self._state
+        found: list[int] = []
+        for head in s.instruments["head"]:
+            row = int(head)
+            while row >= 0:
+                found.append(row + 1)
+                row = int(s.orders["next"][row])
+        return sorted(found)
+
+    def split(self, instrument: int, ratio: float, ts: int) -> None:
+        """Working orders keep their value over a split."""
+        s = self._state
+        matching.split_orders(s.instruments, s.account, s.orders, instrument, ratio)
+
+
+def parse_slippage(text: str) -> tuple[float, float]:
+    """``0.01`` is price per unit, ``5bp`` and ``0.05%`` are fractions; returns (price, fraction)."""
+    raw = text.strip().lower()
+    for ending, unit in (("bps", 1e-4), ("bp", 1e-4), ("%", 1e-2), ("", 1.0)):
+        if raw.endswith(ending):
+            try:
+                value = float(raw[: len(raw) - len(ending)])
+            except ValueError:
+                break
+            if not 0.0 <= value < math.inf:
+                break
+            return (0.0, value * unit) if ending else (value, 0.0)
+    raise ConfigError(f'slippage "{text}": a price per unit as 0.01, or a fraction as 5bp or 0.05% is needed')
