@@ -188,6 +188,18 @@ class Guard:
         refused = self._refusal(request, now, reference_price)
         return Approved(request, _KEY) if refused is None else refused
 
+    def approve_change(
+        self, request: OrderRequest, old: OrderRequest, now: int, reference_price: float
+    ) -> Approved | Refused:
+        """Check a changed order. What the old one has reserved is its own to use again."""
+        record = self._state.instruments[request.instrument]
+        name = "working_buy" if request.side is Side.BUY else "working_sell"
+        reserved = float(record[name])
+        record[name] = max(0.0, reserved - old.quantity)
+        outcome = self.approve(request, now, reference_price)
+        record[name] = reserved
+        return outcome
+
     def approve_flattening(self, request: OrderRequest) -> Approved:
         """Approve an order of the guard's own, which closes what is held after a trip."""
         held = float(self._state.instruments["quantity"][request.instrument])

@@ -93,18 +93,18 @@ class OrderBook:
 
 
 class Order:
-    """A handle on an order. Its state is read when it is asked for."""
+    """A handle on an order. Its state is read when it is asked for.
 
-    __slots__ = ("_book", "number")
+    ``number`` counts the run's orders from 1; 0 is an order that the guard refused, which was never sent.
+    """
 
-    def __init__(self, book: OrderBook, number: int) -> None:
+    __slots__ = ("_book", "_why", "number", "request")
+
+    def __init__(self, book: OrderBook, number: int, request: OrderRequest | None = None, why: str = "") -> None:
         self._book = book
+        self._why = why
         self.number = number
-
-    @property
-    def request(self) -> OrderRequest:
-        """What was asked for."""
-        return self._book.requests[self.number - 1]
+        self.request = book.requests[number - 1] if request is None else request
 
     @property
     def symbol(self) -> str:
@@ -119,7 +119,12 @@ class Order:
     @property
     def status(self) -> OrderStatus:
         """Present state."""
-        return self._book.status(self.number)
+        return self._book.status(self.number) if self.number else OrderStatus.REJECTED
+
+    @property
+    def reason(self) -> str:
+        """Why the guard refused it; empty for an order that was sent."""
+        return self._why
 
     @property
     def is_working(self) -> bool:
@@ -129,14 +134,16 @@ class Order:
     @property
     def filled(self) -> float:
         """Quantity filled so far."""
-        return float(self._book.state.orders["filled"][self.number - 1])
+        return float(self._book.state.orders["filled"][self.number - 1]) if self.number else 0.0
 
     @property
     def average_price(self) -> float:
         """Average price of what was filled; NaN while nothing was."""
+        if not self.filled:
+            return _NAN
         row = self._book.state.orders[self.number - 1]
         multiplier = self._book.state.instruments["multiplier"][self.request.instrument]
-        return float(row["value"] / row["filled"] / multiplier) if row["filled"] > 0.0 else _NAN
+        return float(row["value"] / row["filled"] / multiplier)
 
     def __repr__(self) -> str:
         r = self.request

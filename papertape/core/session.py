@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from papertape.core.delivery import BarGroup, ColumnLists, EventRun, event_at, plays_in_runs
@@ -19,6 +20,7 @@ from papertape.core.errors import StrategyError, did_you_mean
 from papertape.core.guard import Approved, Guard, Refused
 from papertape.core.ledger import Ledger
 from papertape.core.model import (
+    NS_PER_S,
     ActionKind,
     CorporateAction,
     EventKind,
@@ -37,10 +39,17 @@ from papertape.core.orders import OrderBook, OrderRequest
 from papertape.core.ports import Broker, Feed, Journal
 from papertape.core.record import GuardEvent
 from papertape.core.requests import Reply, Request
+from papertape.core.schedule import TimeOfDay
 from papertape.core.series import I8, Batch
 from papertape.core.state import REASON_TEXT, Reason, State, Stop
 from papertape.core.subscriptions import Subscriptions, Wakes
 from papertape.core.timers import NEVER, Priority, Timers
+
+DAY_NS = 86_400 * NS_PER_S
+LOG_LINES = 100_000
+"""Most lines of a strategy's own that a run keeps."""
+CUSTOM_POINTS = 1_000_000
+"""Most values that a run keeps of one series of ``record()``."""
 
 Handler = Callable[[Any], Any]
 WakeUp = tuple[Handler, Any]
@@ -113,6 +122,7 @@ class Session:
         self._watched: set[int] = set()
         self._ready: deque[WakeUp] = deque()
         self._waiting = 0
+        self._groups = 0
         self._attention = False
         self._lists = ColumnLists()
         self._stop_on_report = bool(handlers.fill or handlers.order or guard.watches_cash)
@@ -410,6 +420,11 @@ class Session:
             events.append(GuardEvent(now, "refused", refused.rule, text))
         else:
             self.note("refused_more", "more orders were refused by the guard than are listed")
+        if self.handlers.order is not None:
+            update = OrderUpdate(
+                now, 0, request.symbol, request.side, request.quantity, 0.0, OrderStatus.REJECTED, refused.text
+            )
+            self.wake(self.handlers.order, update)
 
     def cancel(self, number: int, reason: Reason = Reason.CANCEL_REQUESTED) -> None:
         """Ask for a working order to be cancelled."""
@@ -419,18 +434,29 @@ class Session:
         self.journal.write(("cancel", self.now, number, REASON_TEXT[reason]))
         self.broker.cancel(number, self.now, reason)
 
-    def modify(self, number: int, request: OrderRequest) -> str:
-        """Ask for an order's quantity and prices to be replaced; returns why the guard refused, or nothing."""
+    def modify(self, number: int, quantity: float | None, limit: float | None, stop: float | None) -> None:
+        """Ask for an order's total quantity or prices to be replaced; the guard judges it as a new order."""
         self.interrupt()
         self.settle()
-        outcome = self.guard.approve(request, self.now, self.reference_price(request.instrument))
+        if self.book.status(number).is_final:
+            return
+        old = self.book.requests[number - 1]
+        given = {"quantity": quantity, "limit_price": limit, "stop_price": stop}
+        changes = {name: float(value) for name, value in given.items() if value is not None}
+        request = msgspec.structs.replace(old, **changes)
+        outcome = self.guard.approve_change(request, old, self.now, self.reference_price(request.instrument))
         if isinstance(outcome, Refused):
             self._refused(request, outcome, self.now)
-            return outcome.text
+            return
+        self.book.requests[number - 1] = request
         self._write_reports()
         self.journal.write(("modify", self.now, number, *_order_values(request)))
         self.broker.modify(outcome, number, self.now)
-        return ""
+
+    def new_group(self) -> int:
+        """A new number for a one-cancels-other group."""
+        self._groups += 1
+        return self._groups
 
     # -- what came of them --------------------------------------------------------------------------------------
 
@@ -583,6 +609,32 @@ class Session:
             answer(asked)
         else:
             self.timers.add(asked + self._request_latency_ns, Priority.REPLY, answer)
+
+    def wake(self, handler: Handler, argument: Any) -> None:
+        """Have a handler called as soon as the present one has returned."""
+        self._ready.append((handler, argument))
+
+    def time_today(self, clock: TimeOfDay) -> int | None:
+        """When a time of day is in the session of today (in the exchange's zone); None where there is none today."""
+        i = self.session_index
+        if i >= len(self.calendar.close) or not self.calendar.open[i] - DAY_NS // 2 <= self.now:
+            return None
+        return clock.on(self.calendar, i)
+
+    def say(self, text: str) -> None:
+        """Keep a line of the strategy's own, with its time."""
+        if len(self.log) < LOG_LINES:
+            self.log.append((self.now, text))
+        else:
+            self.note("log_more", f"the strategy logged more than {LOG_LINES} lines; the rest is not kept")
+
+    def record(self, name: str, value: float) -> None:
+        """Keep a value of a series of the strategy's own."""
+        series = self.custom.setdefault(name, [])
+        if len(series) < CUSTOM_POINTS:
+            series.append((self.now, value))
+        else:
+            self.note("record_more", f"record({name!r}) was called more than {CUSTOM_POINTS} times; the rest is not kept")
 
     def note(self, code: str, text: str, severity: Severity = Severity.WARNING) -> None:
         """Note something that the report must say; equal codes are counted."""

@@ -1,0 +1,117 @@
+"""Parameters of a strategy: typed class attributes, checked against their bounds before a run starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_origin, get_type_hints
+
+import msgspec
+
+from papertape.core.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What may be set: type, default, bounds as msgspec's Meta (gt, ge, lt, le), and a line of help."""
+
+    name: str
+    type: Any
+    default: Any
+    bounds: Mapping[str, float]
+    help: str = ""
+
+    def check(self, value: Any) -> Any:
+        """``value`` as the parameter's type, a plain Python value; ConfigError where it is none or out of bounds."""
+        if value is None and value == self.default:
+            return None
+        value = _plain(value)
+        wants_list = get_origin(self.type) is list or self.type is list
+        if isinstance(value, str):
+            text = value.strip()
+            if wants_list:
+                value = [part.strip() for part in text.split(",") if part.strip()]
+            elif self.type is float and text.endswith("%"):
+                value = _percent(text)
+            elif self.type is float or self.type is int:
+                value = text.replace("_", "")
+        elif wants_list and not isinstance(value, list):
+            value = list(value)
+        wanted = Annotated[self.type, msgspec.Meta(**self.bounds)] if self.bounds else self.type
+        try:
+            checked = msgspec.convert(value, wanted, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{self.name}={value!r}: {_reason(str(error))}") from None
+        if isinstance(checked, float) and not math.isfinite(checked):
+            raise ConfigError(f"{self.name}={value!r}: a finite number is needed")
+        return checked
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as the Python number it is (NumPy scalars double the time of a rule)."""
+    return value.item() if hasattr(value, "item") and hasattr(value, "dtype") and value.ndim == 0 else value
+
+
+def _percent(text: str) -> float | str:
+    try:
+        return float(text[:-1]) / 100.0
+    except ValueError:
+        return text
+
+
+def _reason(text: str) -> str:
+    """msgspec's words, without its own punctuation."""
+    return text.replace("`", "").replace("Expected", "expected").rstrip(".")
+
+
+class _Bounded:
+    """A default with bounds, as it stands in a class body until the class is made."""
+
+    def __init__(self, default: Any, bounds: dict[str, float], text: str) -> None:
+        self.default = default
+        self.bounds = bounds
+        self.help = text
+
+
+def parameter(
+    default: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    help: str = "",
+) -> Any:
+    """A parameter's default with bounds: ``up: float = parameter(0.05, above=0, below=1)``."""
+    named = {"gt": above, "ge": at_least, "lt": below, "le": at_most}
+    return _Bounded(default, {name: value for name, value in named.items() if value is not None}, help)
+
+
+def parameters_of(cls: type, base: type) -> dict[str, Parameter]:
+    """Parameters of a strategy class: annotated public attributes with a default, of it and of its bases."""
+    found: dict[str, Parameter] = {}
+    for each in reversed(cls.__mro__):
+        if each is base or not issubclass(each, base):
+            continue
+        own = each.__dict__.get("__annotations__", {})
+        if not own:
+            continue
+        hints = get_type_hints(each)
+        for name in own:
+            if name.startswith("_") or name not in each.__dict__:
+                continue
+            value = each.__dict__[name]
+            if isinstance(value, _Bounded):
+                found[name] = Parameter(name, hints[name], value.default, value.bounds, value.help)
+            else:
+                found[name] = Parameter(name, hints[name], value, {})
+    return found
+
+
+def checked_values(known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for every parameter: the given one, checked, else the default, checked too."""
+    for name in given:
+        if name not in known:
+            raise ConfigError(f'unknown parameter "{name}"{did_you_mean(name, known)}')
+    return {name: each.check(given.get(name, each.default)) for name, each in known.items()}
