@@ -39,7 +39,8 @@ FOLDERS_KEPT = 8
 """Generations of machine code that stay on disk: a few interpreters and branches side by side, not all of history."""
 
 _ROOT = Path(__file__).resolve().parents[2]
-_MARK = b"papertape.core.compiled"
+_MARK = re.compile(rb"^[ \t]*@(?:\w+\.)*compiled\b|=[ \t]*(?:\w+\.)*compiled\(", re.MULTILINE)
+"""How a module shows that it has a compiled function; one that hides it is compiled in memory, never kept stale."""
 _FROM = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _IMPORT = re.compile(rb"^[ \t]*import[ \t]+([\w., \t]+)", re.MULTILINE)
 _CODEGEN_SETTINGS = (
@@ -78,11 +79,12 @@ def _imports(source: bytes) -> Iterator[str]:
         yield from re.findall(r"[\w.]+", match[1].decode())
 
 
+@functools.cache
 def kernel_modules(root: Path = _ROOT) -> dict[str, bytes]:
     """Module name -> source, sorted: the modules with compiled functions, and all of ours that they import."""
     sources = _sources(root)
     reached: dict[str, bytes] = {}
-    waiting = [name for name, source in sources.items() if _MARK in source]
+    waiting = [name for name, source in sources.items() if b"compiled" in source and _MARK.search(source)]
     while waiting:
         name = waiting.pop()
         if name in sources and name not in reached:
@@ -225,12 +227,13 @@ def compiled(function: F) -> F:
 
     Division follows NumPy (x / 0 is infinite or NaN). Functions that are given to it as arguments, fast-math and
     parallel loops are not for kernels: the first defeats the cache, the others make results depend on the machine.
-    With ``NUMBA_DISABLE_JIT=1`` the function stays plain Python. A function outside our packages is not covered by
-    :func:`kernel_key` and is compiled in memory.
+    With ``NUMBA_DISABLE_JIT=1`` the function stays plain Python. A function whose module :func:`kernel_key` does not
+    cover, such as one in a user's file, is compiled in memory.
     """
     dispatcher: Any = compiled_in_memory(function)
+    in_key = function.__module__ in kernel_modules()
     is_ours = Path(function.__code__.co_filename).resolve().is_relative_to(_ROOT)
-    if isinstance(dispatcher, Dispatcher) and is_ours and function.__module__.partition(".")[0] in PACKAGES:
+    if isinstance(dispatcher, Dispatcher) and in_key and is_ours:
         dispatcher._cache = _KernelCache(function)
         _dispatchers.append(dispatcher)
     result: F = dispatcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -160,17 +161,25 @@ def test_only_the_folders_used_last_are_kept(tree: Path, tmp_path: Path) -> None
 
 
 def test_every_module_of_ours_with_compiled_functions_is_in_the_key() -> None:
-    modules = subject.kernel_modules()
-    assert "papertape.core.compiled" in modules
-    marked = [
+    using = [
         path
         for package in subject.PACKAGES
         for path in (ROOT / package).rglob("*.py")
-        if "import compiled" in path.read_text()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(each).split(".")[-1] == "compiled" for each in node.decorator_list)
     ]
-    for path in marked:
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        assert name in modules
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in using}
+    assert names
+    assert names <= subject.kernel_modules().keys()
+
+
+def test_a_function_whose_module_hides_it_from_the_key_is_not_kept(tree: Path, tmp_path: Path) -> None:
+    kernel = tree / "papertape" / "core" / "trial_kernel.py"
+    kernel.write_text(KERNEL.replace("import compiled", "import compiled as hidden").replace("@compiled", "@hidden"))
+    assert run(tree, tmp_path / "cache")["value"] == 21.0
+    kernel.write_text(kernel.read_text().replace("+ OFFSET", "- OFFSET"))
+    assert run(tree, tmp_path / "cache")["value"] == 19.0
 
 
 def test_a_function_outside_our_packages_is_compiled_in_memory() -> None:
