@@ -1,9 +1,13 @@
 from papertape.core import errors as errors
+from papertape.core import scanner as scanner
+from papertape.core.delivery import Bars as Bars
 from papertape.core.filters import changed as changed
 from papertape.core.filters import condition as condition
 from papertape.core.filters import crossed as crossed
 from papertape.core.filters import every as every
 from papertape.core.filters import moved as moved
+from papertape.core.ledger import Account as Account
+from papertape.core.ledger import Position as Position
 from papertape.core.model import Bar as Bar
 from papertape.core.model import Fill as Fill
 from papertape.core.model import Instrument as Instrument
@@ -19,5 +23,8 @@ from papertape.core.model import ScanSpec as ScanSpec
 from papertape.core.model import Side as Side
 from papertape.core.model import TimeInForce as TimeInForce
 from papertape.core.model import Trade as Trade
+from papertape.core.orders import Order as Order
 from papertape.runs import Run as Run
 from papertape.runs import open_run as open_run
+from strategies.base import Bracket as Bracket
+from strategies.base import Strategy as Strategy
