@@ -1,7 +1,7 @@
 """Backtest, paper trade and trade live with one strategy source; what a strategy's author imports is all here.
 
 A name is imported from its module when it is first asked for, so that ``from papertape import Strategy`` loads no
-broker, no feed and no compiler, and so that no layer imports the ones above it. ``__init__.pyi`` says the same to
+broker and no feed, and so that no layer imports the ones above it. ``__init__.pyi`` says the same to
 type checkers; a test holds the two together.
 """
 
