@@ -91,7 +91,7 @@ def test_combined_real_quotes_end_each_minute_where_leans_own_quote_bars_do(impo
     bars = {int(line[0]): (line[4], line[9]) for line in lines_of("minute", "ibm", f"201310{day}_quote.zip")}
     assert len(closes) > 400
     assert set(closes) - set(bars) <= {57_900_000}  # five past four: a closing quote, which LEAN's bars leave out
-    state = {}
+    state: dict[int, tuple[str, str]] = {}
     for minute in sorted(set(closes) | set(bars)):  # in a few minutes lines repeat what was known
         state[minute] = closes.get(minute) or state[max(state)]
     in_units = {m: tuple(str(round(float(side or 0) * 10_000)) for side in sides) for m, sides in state.items()}
