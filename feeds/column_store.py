@@ -125,6 +125,11 @@ def block_check(file: BinaryIO, size: int) -> int:
     return zlib.crc32(file.read(CHECKED_BYTES), check)
 
 
+def _bytes_of(values: Column) -> memoryview:
+    """The memory of a contiguous array."""
+    return values.data.cast("B") if len(values) else memoryview(b"")
+
+
 @dataclass(slots=True, eq=False)
 class FileColumns:
     """Columns in files of a folder, one a column, values in the machine's order. Raises StoreError on a full disk."""
@@ -156,7 +161,7 @@ class FileColumns:
         entry = self._files[name]
         values = np.empty(min(end, entry.length) - begin, dtype=entry.dtype)
         entry.file.seek(begin * entry.dtype.itemsize)
-        view = memoryview(values).cast("B") if len(values) else memoryview(b"")
+        view = _bytes_of(values)
         while view:
             count = entry.file.readinto(view)  # type: ignore[attr-defined] # an unbuffered file has it
             if not count:
@@ -200,14 +205,14 @@ class FileColumns:
     def _make(self, name: str, dtype: np.dtype[Any]) -> _ColumnFile:
         path = self.folder / name
         try:
-            file: BinaryIO = path.open("w+b", buffering=0)  # type: ignore[assignment] # raw, but binary
+            file: BinaryIO = path.open("w+b", buffering=0)
         except OSError as error:
             raise StoreError(str(error)) from error
         entry = self._files[name] = _ColumnFile(path, dtype, file)
         return entry
 
     def _put(self, entry: _ColumnFile, at: int, values: Column) -> None:
-        view = memoryview(np.ascontiguousarray(values)).cast("B") if len(values) else memoryview(b"")
+        view = _bytes_of(np.ascontiguousarray(values))
         try:
             entry.file.seek(at * entry.dtype.itemsize)
             while view:

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 
 from feeds.cache import ColumnCache, EntryWriter, file_key
-from feeds.column_store import Column, ColumnStore, MemoryColumns, StoreError
+from feeds.column_store import Column, MemoryColumns, StoreError
 from feeds.csv_finish import FileDetail, Finding, sessions_digest
 from feeds.csv_join import TextColumns, join_texts
 from feeds.csv_options import BarStamp, CsvOptions, Loaded, OnBad
+from feeds.csv_read import read_text
 from feeds.csv_sources import Source, find_sources
 from papertape.core.errors import DataError
 from papertape.core.model import Note, Severity
@@ -104,7 +105,7 @@ def _columns_of(
     writer: EntryWriter | None = None
     try:
         writer = cache.begin(key)
-        detail = _read_text(source, options, writer.store, meter)
+        detail = read_text(source, options, writer.store, meter.advance)
         _refuse_changed(source, key, options)
         entry = writer.publish(source.shown, msgspec.json.encode(detail))
     except StoreError as error:
@@ -120,14 +121,8 @@ def _columns_of(
 
 def _read_to_memory(source: Source, options: CsvOptions, meter: _Meter) -> tuple[FileDetail, dict[str, Column]]:
     store = MemoryColumns()
-    detail = _read_text(source, options, store, meter)
+    detail = read_text(source, options, store, meter.advance)
     return detail, store.columns()
-
-
-def _read_text(source: Source, options: CsvOptions, store: ColumnStore, meter: _Meter) -> FileDetail:
-    from feeds.csv_read import read_text  # brings Numba, which a run from the cache does without
-
-    return read_text(source, options, store, meter.advance)
 
 
 def _refuse_changed(source: Source, key: str, options: CsvOptions) -> None:

@@ -26,10 +26,11 @@ _FORM_WORDS: Mapping[int, str] = {
 }
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_SLASHED = re.compile(r"\s*\"?(\d\d?)/(\d\d?)/\d{4}")
 _NOT_A_NUMBER = re.compile(r"[+-]?(nan|inf|infinity|na|n/a|null|none)", re.IGNORECASE)
 
 
-class FileFault(Exception):
+class UnusableFileError(Exception):
     """The whole file can not be used, for what is said."""
 
 
@@ -71,7 +72,7 @@ def shown(text: str) -> str:
 
 def describe(code: int, field_text: str, line_text: str, column: int, form: tuple[int, int], layout: Layout,
              delimiter: str, *, cut_short: bool, first_row: bool) -> str:  # fmt: skip
-    """What is wrong with a row, for the code of an issue. Raises FileFault where the whole file is to be refused.
+    """What is wrong with a row, for the code of an issue. Raises UnusableFileError where the whole file is to be refused.
 
     ``column`` is the position of the field among the columns, ``form`` the file's and the row's form of time.
     """
@@ -130,28 +131,28 @@ def _number_fault(text: str) -> str:
 
 def _refuse_file(code: int, field_text: str, line_text: str, form: tuple[int, int], layout: Layout,
                  delimiter: str, *, first_row: bool) -> None:  # fmt: skip
-    """Raise FileFault where a row shows that the whole file is not what it should be."""
+    """Raise UnusableFileError where a row shows that the whole file is not what it should be."""
     if "\0" in line_text or code == parse.NUL_BYTE:
-        raise FileFault("a NUL byte; the file is damaged or UTF-16: save it as UTF-8 text")
+        raise UnusableFileError("a NUL byte; the file is damaged or UTF-16: save it as UTF-8 text")
     if code == parse.UNCLOSED_QUOTE or line_text.count('"') % 2:
-        raise FileFault("a quote is not closed on its line; fix the line")
+        raise UnusableFileError("a quote is not closed on its line; fix the line")
     if code == parse.LONG_LINE or len(line_text) > parse.LINE_BYTES_MAX:
-        raise FileFault(f"a line is longer than {parse.LINE_BYTES_MAX:,} bytes; is this a CSV file?")
+        raise UnusableFileError(f"a line is longer than {parse.LINE_BYTES_MAX:,} bytes; is this a CSV file?")
     if line_text.lstrip().startswith("#"):
-        raise FileFault("a comment line; remove it")
+        raise UnusableFileError("a comment line; remove it")
     fields = split_fields(line_text, delimiter)
     if [name.lower() for name in fields] == [name.lower() for name in layout.names]:
-        raise FileFault("the header is there again; remove it (are these several files in one?)")
+        raise UnusableFileError("the header is there again; remove it (are these several files in one?)")
     text = field_text.strip().strip('"')
     if code == parse.BAD_NUMBER and _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
-        raise FileFault(f'"{text}" has a decimal comma; write numbers with a point')
+        raise UnusableFileError(f'"{text}" has a decimal comma; write numbers with a point')
     if code == parse.TOO_MANY_FIELDS and delimiter == "," and first_row:
         values, extra = len(layout.field_of), len(fields) - len(layout.names)
         if extra in (PRICES[layout.kind], values) and all(part.isdecimal() for part in fields[-values - extra :]):
-            raise FileFault("more fields than columns: decimal commas, it seems; write numbers with a point")
+            raise UnusableFileError("more fields than columns: decimal commas, it seems; write numbers with a point")
     if code == parse.OTHER_TIME_FORM:
         words = " and ".join(_FORM_WORDS.get(each, "other times") for each in form)
-        raise FileFault(f"{words} mixed in one file; write all times in one way")
-    if code == parse.NO_SUCH_TIME and (slashed := re.match(r"\s*\"?(\d\d?)/(\d\d?)/\d{4}", field_text)):
-        if int(slashed[1]) > 12 >= int(slashed[2]):
-            raise FileFault(f"the date {slashed[0].strip()} is day first; write dates as YYYY-MM-DD")
+        raise UnusableFileError(f"{words} mixed in one file; write all times in one way")
+    slashed = _SLASHED.match(field_text)
+    if code == parse.NO_SUCH_TIME and slashed is not None and int(slashed[1]) > 12 >= int(slashed[2]):
+        raise UnusableFileError(f"the date {slashed[0].strip()} is day first; write dates as YYYY-MM-DD")

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from feeds.column_store import ColumnStore
-from feeds.csv_faults import FIX_ROW, FileFault
+from feeds.csv_faults import FIX_ROW, UnusableFileError
 from feeds.csv_options import BarStamp, CsvOptions, OnBad
 from feeds.csv_validate import (
     GapCounts,
@@ -86,7 +86,7 @@ def finish(
     store: ColumnStore, kind: EventKind, names: list[str], rows: int, findings: Findings, options: CsvOptions, *,
     reverse: bool, daily: bool, has_symbols: bool, named_interval_s: float | None, digest: str,
 ) -> FileDetail:  # fmt: skip
-    """Arrange a text's columns and make what remains to be made. Raises FileFault where that can not be."""
+    """Arrange a text's columns and make what remains to be made. Raises UnusableFileError where that can not be."""
     spans = _arrange(store, kind, names, rows, reverse=reverse, has_symbols=has_symbols)
     sessions = None if options.sessions is None else session_arrays(options.sessions)
     if kind is EventKind.BAR:
@@ -182,13 +182,15 @@ def _finish_daily(
 ) -> list[Span]:
     """Give daily bars the open and close of their sessions; days without one can be dropped."""
     if sessions is None:
-        raise FileFault("daily bars get their times from the exchange's sessions; name its calendar, such as XNYS")
+        raise UnusableFileError(
+            "daily bars get their times from the exchange's sessions; name its calendar, such as XNYS"
+        )
     gaps = GapCounts({})
     for span in spans:
         gaps.add(store.read("ts", span.begin, span.end))
     usual_ns = gaps.most_frequent_ns
     if usual_ns is not None and usual_ns >= _WEEKLY_DAYS * NS_PER_DAY:
-        raise FileFault("weekly or longer bars are not understood; use daily ones")
+        raise UnusableFileError("weekly or longer bars are not understood; use daily ones")
     kept: list[Span] = []
     at = skipped = pauses = 0
     names = [name for name in (*COLUMNS[EventKind.BAR], "row") if name != "row" or len(spans) > 1]
@@ -200,7 +202,7 @@ def _finish_daily(
             if options.on_bad is OnBad.REFUSE:
                 count = int((~known).sum())
                 more = f" (and {count - 1:,} more such days)" if count > 1 else ""
-                raise FileFault(f"{day} is no session of {sessions.name}{more}; {FIX_ROW}")
+                raise UnusableFileError(f"{day} is no session of {sessions.name}{more}; {FIX_ROW}")
             skipped += int((~known).sum())
         columns = {name: store.read(name, span.begin, span.end)[known] for name in names}
         columns |= {"ts": ts[known], "start": start[known]}
@@ -212,7 +214,7 @@ def _finish_daily(
             pauses += len(long_gaps(columns["start"], columns["ts"], sessions))
         at += size
     if not kept:
-        raise FileFault(f"none of the days is a session of {sessions.name}; name the right calendar")
+        raise UnusableFileError(f"none of the days is a session of {sessions.name}; name the right calendar")
     if skipped:
         findings.add("skipped-rows", "rows that could not be used, skipped", skipped, warning=True)
     _note_gaps(findings, pauses)
@@ -225,7 +227,7 @@ def _finish_bars(
 ) -> None:  # fmt: skip
     """Give bars their open and close from their stamps and interval."""
     if options.bar_stamp is None:
-        raise FileFault("say whether a bar's time is its open or its close: pass --bar-stamp open or close")
+        raise UnusableFileError("say whether a bar's time is its open or its close: pass --bar-stamp open or close")
     interval_ns = _interval_ns(store, spans, findings, options, named_interval_s)
     outside = pauses = 0
     first = ""
@@ -252,7 +254,7 @@ def _interval_ns(
     """How long bars last: as given; else the most frequent pause, unless the file's name tells of one that divides it."""
     if options.bar_interval_s is not None:
         if not 0.0 < options.bar_interval_s < np.inf:
-            raise FileFault("the interval of bars must be above zero; give seconds")
+            raise UnusableFileError("the interval of bars must be above zero; give seconds")
         return round(options.bar_interval_s * NS_PER_S)
     gaps = GapCounts({})
     for span in spans:
@@ -261,7 +263,7 @@ def _interval_ns(
     named_ns = None if named_interval_s is None else round(named_interval_s * NS_PER_S)
     if found_ns is None:
         if named_ns is None:
-            raise FileFault("one bar does not tell how long it lasts; give the interval of bars")
+            raise UnusableFileError("one bar does not tell how long it lasts; give the interval of bars")
         return named_ns
     if named_ns is not None and found_ns % named_ns == 0:
         return named_ns  # minutes without trades make longer pauses the most frequent in quiet instruments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,7 @@ def _row_offsets(texts: Sequence[TextColumns]) -> dict[int, int]:
 
 
 def _refuse_overlap(symbol: str, kind: EventKind, parts: Sequence[_Part]) -> None:
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         touching = after.first == before.last and kind is not EventKind.BAR
         if after.first <= before.last and not touching:
             raise DataError(

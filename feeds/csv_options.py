@@ -28,10 +28,10 @@ class OnBad(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CsvOptions:
-    """How CSV files are to be understood.
+    r"""How CSV files are to be understood.
 
     ``tz`` is the IANA zone of times without one. ``bar_stamp`` and ``bar_interval_s`` say what a bar's time means and
-    how long it lasts (seconds; inferred where None). ``delimiter`` is one character (or ``\\t``), a comma if None.
+    how long it lasts (seconds; inferred where None). ``delimiter`` is one character (or ``\t``), a comma if None.
     ``sessions`` are the exchange's: daily bars get their times from them, and bars outside of them are counted.
     ``unpacked_limit_bytes`` bounds what a compressed file may unpack to. ``signed_symbols`` are the instruments whose
     prices may be zero or negative.

@@ -61,7 +61,7 @@ def count_steps(ts: Any, symbols: Any, last: Any) -> Any:
 
 
 @compiled
-def _line_hash(data: Any, begin: int) -> int:
+def _line_hash(data: Any, begin: int) -> Any:
     """A hash of the line that begins there, without its end."""
     h = np.int64(1469598103934665603)
     at = begin

@@ -15,7 +15,7 @@ from feeds import csv_order as order
 from feeds import csv_parse as parse
 from feeds.column_store import ColumnStore
 from feeds.csv_columns import PRICES, Layout, read_header, symbol_fault, symbol_of_name
-from feeds.csv_faults import COUNTED_MAX, FIX_ROW, FileFault, RowFaults, describe, shown
+from feeds.csv_faults import COUNTED_MAX, FIX_ROW, RowFaults, UnusableFileError, describe, shown
 from feeds.csv_finish import FileDetail, Findings, finish
 from feeds.csv_options import CsvOptions, OnBad
 from feeds.csv_sources import Opened, Packing, Piece, Source, open_source, pieces
@@ -31,10 +31,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _ROW_KIND = {EventKind.TRADE: parse.TRADE_ROW, EventKind.QUOTE: parse.QUOTE_ROW, EventKind.BAR: parse.BAR_ROW}
 _HIGH_LOW = {EventKind.TRADE: (0, 0), EventKind.QUOTE: (0, 1), EventKind.BAR: (2, 1)}
+_LINE_END_FLAGS = {b"\n": parse.SAW_LF, b"\r\n": parse.SAW_CRLF, b"\r": parse.SAW_CR, b"": 0}
 _LINE_ENDS = ((parse.SAW_LF, "LF"), (parse.SAW_CRLF, "CRLF"), (parse.SAW_CR, "CR"))
 
 
-class _NotDaily(Exception):
+class _NotDailyError(Exception):
     """What looked like dates turned out to be times."""
 
 
@@ -47,7 +48,7 @@ class _Parsed:
     minutes_east: NDArray[np.int16]
     values: F8
     symbols: NDArray[np.int32]
-    line_at: I8
+    line_at: NDArray[np.int32]
     places: I8
     issues: I8
     state: I8
@@ -65,7 +66,7 @@ def _parse_piece(piece: Piece, begin: int, layout: Layout, form: int, delimiter:
     minutes_east = np.empty(rows, dtype=np.int16)
     values = np.empty((len(COLUMNS[layout.kind]), rows), dtype=np.float64)
     symbols = np.empty(symbol_rows, dtype=np.int32)
-    line_at = np.empty(rows, dtype=np.int64)
+    line_at = np.empty(rows, dtype=np.int32)
     slots = np.full(parse.SYMBOL_SLOTS if layout.has_symbols else 0, -1, dtype=np.int32)
     places = np.empty((parse.SYMBOLS_MAX if layout.has_symbols else 0, 2), dtype=np.int64)
     issues = np.empty((_ISSUES_AT_FIRST + len(layout.roles), parse.ISSUE_WIDTH), dtype=np.int64)
@@ -80,7 +81,7 @@ def _parse_piece(piece: Piece, begin: int, layout: Layout, form: int, delimiter:
         if state[parse.POSITION] >= len(piece.data):
             break
         if state[parse.SYMBOLS] >= parse.SYMBOLS_MAX:
-            raise FileFault(f"more than {parse.SYMBOLS_MAX:,} symbols side by side; split the file")
+            raise UnusableFileError(f"more than {parse.SYMBOLS_MAX:,} symbols side by side; split the file")
         issues = np.concatenate((issues, np.empty_like(issues)))
     n = int(state[parse.ROWS])
     return _Parsed(
@@ -126,27 +127,28 @@ class _Reading:
         """Read what stands before the rows; where the first row begins."""
         head = bytes(piece.data[:4])
         if len(piece.data) == 0:
-            raise FileFault("the file is empty; name one with data")
+            raise UnusableFileError("the file is empty; name one with data")
         if head.startswith(_WIDE_MARKS) or head[1:2] == b"\0" or head[:1] == b"\0":
-            raise FileFault("the file is UTF-16 or has NUL bytes; save it as UTF-8 text")
+            raise UnusableFileError("the file is UTF-16 or has NUL bytes; save it as UTF-8 text")
         at = 0
         if head.startswith(_BYTE_ORDER_MARK):
             at = len(_BYTE_ORDER_MARK)
             self.findings.add("byte-order-mark", "a byte order mark, passed over")
         while True:
             if at >= len(piece.data):
-                raise FileFault("the file has no header; put a line with the column names first")
+                raise UnusableFileError("the file has no header; put a line with the column names first")
             line, end = _line_at(piece.data, at)
             self.lines += 1
+            self.flags |= _LINE_END_FLAGS[bytes(piece.data[at + len(line) : end])]
             if line.strip():
                 break
             self.findings.add("blank-lines", "blank lines, passed over")
             at = end
         if b"\0" in line:
-            raise FileFault("a NUL byte; the file is damaged or UTF-16: save it as UTF-8 text")
+            raise UnusableFileError("a NUL byte; the file is damaged or UTF-16: save it as UTF-8 text")
         text = self._text(line, self.lines)
         if text.count('"') % 2:
-            raise FileFault("a quote is not closed on its line; fix the line")
+            raise UnusableFileError("a quote is not closed on its line; fix the line")
         self.layout = read_header(text, chr(self.delimiter), path=self.source.shown, line_number=self.lines)
         self.first_data_line = self.lines + 1
         if self.layout.ignored:
@@ -163,7 +165,9 @@ class _Reading:
     def _name_symbol(self, symbol: str) -> None:
         fault = symbol_fault(symbol)
         if fault is not None:
-            raise FileFault(f'the file\'s name gives the symbol "{shown(symbol)}", which {fault}; rename the file')
+            raise UnusableFileError(
+                f'the file\'s name gives the symbol "{shown(symbol)}", which {fault}; rename the file'
+            )
         self.names.append(symbol)
 
     def _text(self, line: bytes, number: int) -> str:
@@ -191,7 +195,7 @@ class _Reading:
         if self.step == 0:
             self._look_at_form()
         elif self.daily and self.flags & parse.SAW_CLOCK:
-            raise _NotDaily
+            raise _NotDailyError
         parsed = self._without_issues(parsed)
         parsed = self._with_known_symbols(parsed)
         parsed = self._in_utc(parsed)
@@ -230,11 +234,11 @@ class _Reading:
         calendar_form = self.form in (parse.NAIVE, parse.AWARE, parse.DATE_ONLY)
         self.daily = self.may_be_daily and is_bar and calendar_form and not self.flags & parse.SAW_CLOCK
         if self.form == parse.DATE_ONLY and not is_bar:
-            raise FileFault("dates without a time of day; trades and quotes need the time too")
+            raise UnusableFileError("dates without a time of day; trades and quotes need the time too")
         if self.form == parse.NAIVE and not self.daily and self.options.tz is None:
-            raise FileFault("times without an offset; say their zone, as --tz America/New_York")
+            raise UnusableFileError("times without an offset; say their zone, as --tz America/New_York")
         if is_bar and not self.daily and self.options.bar_stamp is None:
-            raise FileFault("say whether a bar's time is its open or its close: pass --bar-stamp open or close")
+            raise UnusableFileError("say whether a bar's time is its open or its close: pass --bar-stamp open or close")
 
     def _place(self, parsed: _Parsed, line_at: int, field_at: int) -> tuple[int, int]:
         """(line, column) of a place, both from 1; the column counts characters."""
@@ -279,7 +283,7 @@ class _Reading:
                     code, text, line_bytes.decode(errors="replace"), field, (self.form, row), self.layout,
                     chr(self.delimiter), cut_short=is_last, first_row=number == self.first_data_line,
                 )  # fmt: skip
-            except FileFault as fault:
+            except UnusableFileError as fault:
                 raise DataError(str(fault), path=self.source.shown, line=number) from None
             self._refuse_row(parsed, line_at, field_at, what)
         if not dropped:
@@ -324,7 +328,7 @@ class _Reading:
         may = np.array([name in self.options.signed_symbols for name in self.names], dtype=np.bool_)
         codes = parsed.symbols if self.layout.has_symbols else np.zeros(len(parsed.ts), dtype=np.int32)
         low = (parsed.values[: PRICES[self.layout.kind]] <= 0.0) & ~may[codes]
-        bad = low.any(axis=0)
+        bad = np.logical_or.reduce(low, axis=0)
         for row in np.flatnonzero(bad).tolist():
             position = self.layout.field_of[int(np.argmax(low[:, row]))]
             line_at = int(parsed.line_at[row])
@@ -352,7 +356,7 @@ class _Reading:
             line_at = int(parsed.line_at[row])
             what = f"{local} {why} in {self.options.tz}: the clocks change; give times with an offset"
             self._refuse_row(parsed, line_at, self._time_at(parsed, line_at), what)
-        return _kept(parsed, wrong == 0)
+        return _kept(parsed, ~wrong.astype(np.bool_))
 
     def _check_offsets(self, ts: I8, minutes_east: NDArray[np.int16]) -> None:
         """Offsets from UTC may differ within a file only as those of one zone do."""
@@ -361,12 +365,14 @@ class _Reading:
         if (minutes_east == self.minutes_east).all():
             return
         if self.options.tz is None:
-            raise FileFault(
+            raise UnusableFileError(
                 "offsets from UTC are mixed; if they are those of one zone, say it, as --tz America/New_York"
             )
         offsets = offset_at(ts, zone_table(self.options.tz))
         if (offsets != minutes_east.astype(np.int64) * (60 * NS_PER_S)).any():
-            raise FileFault(f"offsets from UTC are mixed, and not as in {self.options.tz}; write all times in UTC")
+            raise UnusableFileError(
+                f"offsets from UTC are mixed, and not as in {self.options.tz}; write all times in UTC"
+            )
 
     def _time_at(self, parsed: _Parsed, line_at: int) -> int:
         role = parse.TIME if parse.TIME in self.layout.roles else parse.DATE
@@ -412,12 +418,12 @@ class _Reading:
             raise self.faults.error(self.source.shown, counted_all=True)
         if self.rows == 0:
             if self.faults.count:
-                raise FileFault(
+                raise UnusableFileError(
                     f"none of {self.faults.count:,} rows can be used; the first: {self.faults.listed[0][2]}"
                 )
-            raise FileFault("the file has a header and no rows; name one with data")
+            raise UnusableFileError("the file has a header and no rows; name one with data")
         if self.flags & parse.SAW_SLASHED_DATE and not self.flags & parse.SAW_DAY_OVER_12:
-            raise FileFault("dates like 01/02/2024 may be month first or day first; write them as YYYY-MM-DD")
+            raise UnusableFileError("dates like 01/02/2024 may be month first or day first; write them as YYYY-MM-DD")
         if self.faults.count:
             self.findings.add("skipped-rows", "rows that could not be used, skipped", self.faults.count, warning=True)
         ends = [word for flag, word in _LINE_ENDS if self.flags & flag]
@@ -447,9 +453,9 @@ def read_text(
         try:
             _read_all(reading, opened, advance or _ignore)
             return reading.end()
-        except _NotDaily:
+        except _NotDailyError:
             store.clear()
-        except FileFault as fault:
+        except UnusableFileError as fault:
             raise DataError(str(fault), path=source.shown) from None
         finally:
             opened.file.close()
@@ -487,7 +493,7 @@ def _read_all(reading: _Reading, opened: Opened, advance: Callable[[int], None])
 
 def _counted(reading: _Reading, piece: Piece, opened: Opened, advance: Callable[[int], None]) -> Piece:
     content = piece.data[:-1] if piece.cut_short else piece.data
-    reading.digest.update(content)
+    reading.digest.update(content.data)
     advance(opened.packed_read)
     return piece
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import zstandard
@@ -233,16 +233,16 @@ def open_source(source: Source, limit_bytes: int) -> Opened:
     if source.packing is Packing.GZIP:
         stream = gzip.GzipFile(fileobj=file, mode="rb")
     elif source.packing is Packing.ZSTD:
-        stream = _Zstd(file)  # type: ignore[arg-type] # a raw file reads just as well
+        stream = _Zstd(file)
     elif source.packing is Packing.ZIP:
         try:
-            stream = zipfile.ZipFile(file).open(source.member)
+            stream = cast(ByteStream, zipfile.ZipFile(file).open(source.member))  # noqa: SIM115 - lives as long as ``file``
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             file.close()
             raise DataError(f"the zip file is damaged ({error}); get it again", path=source.shown) from None
     else:
-        stream = file
-    return Opened(source, file, stream, limit_bytes)  # type: ignore[arg-type]
+        stream = cast(ByteStream, file)
+    return Opened(source, file, stream, limit_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,7 +259,7 @@ def pieces(opened: Opened) -> Iterator[Piece]:
     size = FIRST_PIECE_BYTES
     while True:
         data = np.empty(len(carry) + size + 1, dtype=np.uint8)
-        view = memoryview(data)
+        view = data.data
         view[: len(carry)] = carry
         end = len(carry) + opened.fill(view[len(carry) : -1])
         if end < len(data) - 1:
