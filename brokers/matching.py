@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from brokers.fees import order_fee
+from brokers.fees import fill_fee
 from papertape.core.compiled import compiled
 from papertape.core.marking import apply_fill
 from papertape.core.model import OrderStatus, OrderType, Side, TimeInForce
@@ -249,8 +249,7 @@ def execute(
     j = o.instrument
     r = instruments[j]
     value = quantity * price * r.multiplier
-    total = order_fee(model, regulatory, o.filled + quantity, o.value + value, month[0] - o.filled, o.side, adds)
-    fee = total - o.fee
+    fee = fill_fee(model, regulatory, o.filled, o.value, quantity, value, month[0], o.side, adds)
     signed = quantity if o.side == BUY else -quantity
     refused = affordable(account, instruments, cash, tree, leaves, rules, j, signed, price, fee)
     if refused != 0:
@@ -267,7 +266,7 @@ def execute(
     month[0] += quantity
     o.filled += quantity
     o.value += value
-    o.fee = total
+    o.fee += fee
     done = o.quantity - o.filled <= 1e-9
     if done:
         o.status = FILLED

@@ -186,6 +186,10 @@ class Session:
 
         return take_effect
 
+    def pass_until(self, ts: int) -> Iterator[WakeUp]:
+        """Time has come to ``ts`` without an event: whatever is due up to then, that included."""
+        yield from self._pass_time(ts + 1)
+
     def finish(self, ts: int) -> Iterator[WakeUp]:
         """End the run at ``ts``: pending bars, timers up to then, replies, ``on_stop``."""
         yield from self._pass_time(ts + 1)

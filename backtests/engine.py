@@ -1,0 +1,174 @@
+"""One run of one strategy over one tape: wires a session to a recorded feed and the simulated broker, drives it."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from backtests.outcome import RunParts, make_record
+from backtests.settings import Settings, milliseconds, moment
+from brokers.sim import SimBroker
+from feeds.playback import RecordedFeed
+from feeds.scans import ScanSource
+from feeds.streams import CHUNK
+from papertape.calendar import session_times
+from papertape.core.errors import ConfigError, DataError, did_you_mean
+from papertape.core.guard import Guard
+from papertape.core.ledger import Ledger
+from papertape.core.model import Instrument, InstrumentType
+from papertape.core.record import RunRecord
+from papertape.core.series import Tape
+from papertape.core.session import Session, WakeUp
+from papertape.core.state import State
+from papertape.journal import MemoryJournal
+from strategies.base import Strategy
+
+Progress = Callable[[float, int], None]
+"""Called with the part of the tape that was played (0 to 1) and the number of events that makes."""
+
+
+def drive(session: Session, wakes: Iterable[WakeUp]) -> None:
+    """Call each handler in turn, in this thread; a handler that awaits is given back to the session."""
+    for handler, event in wakes:
+        result = handler(event)
+        if inspect.iscoroutine(result):
+            session.adopt(result)
+
+
+def run_tape(
+    strategy: Strategy,
+    tape: Tape,
+    settings: Settings,
+    *,
+    symbols: Sequence[str] = (),
+    progress: Progress | None = None,
+    keep_prices: bool = False,
+    chunk: int = CHUNK,
+) -> RunRecord:
+    """Run a strategy over a tape. ``symbols`` narrows what ``strategy.symbols`` holds, not what can be traded.
+
+    The same tape, strategy and settings give a byte-identical journal, whatever ``chunk`` is.
+    """
+    began = time.perf_counter()
+    instruments = _instruments(tape)
+    known = [each.symbol for each in instruments]
+    for name in symbols:
+        if name not in known:
+            raise ConfigError(f'the tape has no "{name}"{did_you_mean(name, known)}')
+    first, last = _span(tape)
+    calendar = session_times(settings.calendar, first, last)
+    start = first if settings.start is None else moment(settings.start, calendar.zone, name="start")
+    end = last if settings.end is None else moment(settings.end, calendar.zone, name="end", is_end=True)
+    events = count_events(tape, start, end)
+    if start > end or not events:
+        raise ConfigError("the tape has no event between start and end; it spans " + _span_text(first, last))
+    scan_source = ScanSource.DERIVED if settings.scans == "derived" else ScanSource.RECORDED
+    feed = RecordedFeed(
+        tape, instruments, calendar, start, end, scan_source=scan_source, confirm=settings.confirm, chunk=chunk
+    )
+    currencies = tuple(
+        dict.fromkeys([settings.currency, *settings.balances, *(each.currency for each in instruments)])
+    )
+    state = State(len(instruments), len(currencies))
+    ledger = Ledger(state, instruments, currencies)
+    rates = {name: _rate(feed, name, settings.currency, start) for name in currencies}
+    ledger.open({settings.currency: settings.cash, **settings.balances}, rates)
+    guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
+    guard.arm()
+    broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
+    journal = MemoryJournal(state)
+    session = Session(
+        handlers=strategy.handlers(),
+        feed=feed,
+        broker=broker,
+        guard=guard,
+        ledger=ledger,
+        journal=journal,
+        calendar=calendar,
+        actions=[each for each in tape.actions if each.ts <= end],
+        request_latency_ns=milliseconds(settings.request_latency, "request latency"),
+    )
+    feed.available = lambda: float(state.cash[0])
+    strategy.bind(session, list(symbols) or known)
+    if settings.end is None:
+        end = _end_of_day(session, last)
+    play(session, feed, start, end, progress, events)
+    if progress is not None:
+        progress(1.0, events)
+    parts = RunParts(strategy, tape, settings, session, broker, journal, start, end, events, symbols)
+    return make_record(parts, keep_prices=keep_prices, began=began)
+
+
+def play(
+    session: Session, feed: RecordedFeed, start: int, end: int, progress: Progress | None = None, events: int = 0
+) -> None:
+    """Drive a session over a recorded feed from ``start`` to ``end`` (UTC ns)."""
+    drive(session, session.begin(start - 1))
+    told = time.perf_counter()
+    while True:
+        batch = feed.next()
+        if batch is not None:
+            drive(session, session.step(batch))
+            feed.consumed(batch, session.consumed)
+        elif session.timers.due <= end:
+            drive(session, session.pass_until(session.timers.due))
+        else:
+            break
+        if progress is not None and time.perf_counter() - told > 0.1:
+            told = time.perf_counter()
+            part = min(1.0, max(0.0, (session.now - start) / max(end - start, 1)))
+            progress(part, int(part * events))
+    drive(session, session.finish(end))
+
+
+def _instruments(tape: Tape) -> list[Instrument]:
+    """The tape's instruments, as the reference data know them, in the order of the tape."""
+    return [tape.instruments.get(name) or Instrument(name) for name in tape.symbols]
+
+
+def _span(tape: Tape) -> tuple[int, int]:
+    """First and last time of the tape; a bar begins at its open."""
+    held = [series for series in tape.series if len(series)]
+    if not held:
+        raise DataError("the tape holds no events")
+    first = min(int((series.ts if series.start is None else series.start)[0]) for series in held)
+    return first, max(int(series.ts[-1]) for series in held)
+
+
+def _span_text(first: int, last: int) -> str:
+    return f"{np.datetime64(first, 'ns')} to {np.datetime64(last, 'ns')} UTC"
+
+
+def count_events(tape: Tape, start: int, end: int) -> int:
+    """Number of the tape's events from ``start`` to ``end``, both included."""
+    return sum(
+        int(np.searchsorted(series.ts, end, "right") - np.searchsorted(series.ts, start, "left"))
+        for series in tape.series
+    )
+
+
+def _end_of_day(session: Session, last: int) -> int:
+    """The last event's session is played to its close, so that its day orders and timers end as they would."""
+    for opening, closing in zip(session.calendar.open, session.calendar.close, strict=True):
+        if opening <= last <= closing:
+            return closing
+    return last
+
+
+def _rate(feed: RecordedFeed, currency: str, base: str, now: int) -> float:
+    """Base currency per unit of a currency at the start, from the tape (``EUR.USD``); NaN unknown."""
+    for j, each in enumerate(feed.instruments):
+        if each.type is not InstrumentType.CASH:
+            continue
+        image = feed.view.image(j, now)
+        if image is None:
+            continue
+        price = image.last if image.last == image.last else (image.bid + image.ask) / 2.0
+        if each.symbol == f"{currency}.{base}":
+            return price
+        if each.symbol == f"{base}.{currency}":
+            return 1.0 / price
+    return float("nan")

@@ -1,0 +1,335 @@
+"""From a session that has ended to the record that a run leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from backtests.metrics import compute_metrics
+from backtests.settings import Settings
+from backtests.trades import match_trades
+from brokers.sim import SimBroker
+from papertape.core.model import Mode, Note, OrderStatus, Severity
+from papertape.core.record import Columns, Drawdown, RunRecord
+from papertape.core.series import Tape
+from papertape.core.session import Session
+from papertape.core.state import REASON_TEXT, Reason
+from papertape.journal import MemoryJournal
+from strategies.base import Strategy
+
+PRICE_POINTS = 2_000
+"""Most buckets of an instrument's price that a run keeps for its report."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What a run was made of, when it has ended."""
+
+    strategy: Strategy
+    tape: Tape
+    settings: Settings
+    session: Session
+    broker: SimBroker
+    journal: MemoryJournal
+    start: int
+    end: int
+    events: int
+    symbols: Sequence[str]
+
+
+def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecord:
+    """The run's record, with its metrics. ``began`` is when it started (``time.perf_counter()``)."""
+    session = parts.session
+    state = session.state
+    account = state.account[0]
+    reports = state.reports[: int(account["reports"])]
+    is_fill = reports["quantity"] > 0.0
+    fills = reports[is_fill]
+    equity_end = float(account["cash"] + state.tree[1])
+    daily = _daily(parts, equity_end)
+    starting = _starting_equity(parts)
+    record = RunRecord(
+        strategy=type(parts.strategy).__name__,
+        mode=Mode.BACKTEST,
+        start=parts.start,
+        end=parts.end,
+        events=parts.events,
+        currency=session.ledger.base,
+        starting_equity=starting,
+        final_equity=equity_end,
+        cash=session.ledger.account.balances,
+        orders=_orders(parts, reports[~is_fill]),
+        fills=_fills(parts, fills),
+        positions=_positions(parts),
+        equity=_buckets(parts),
+        points=_points(parts, fills),
+        daily=daily,
+        drawdown=_drawdown(parts),
+        time_in_market_ns=_time_in_market(parts),
+        scans=session.scans,
+        custom={
+            name: (np.array([ts for ts, _ in rows], np.int64), np.array([value for _, value in rows]))
+            for name, rows in session.custom.items()
+        },
+        guard=session.guard_events,
+        notes=_notes(parts),
+        log=session.log,
+        journal=b"",
+        settings={
+            **parts.settings.as_plain(),
+            "parameters": dict(parts.strategy.parameter_values),
+            "symbols": list(parts.symbols),
+            "fees_text": parts.broker.fees.describe(),
+            "sources": list(parts.tape.sources),
+        },
+        fingerprint=parts.tape.fingerprint,
+        code_hash=code_hash(type(parts.strategy)),
+        versions=dict(versions()),
+        synthetic=parts.tape.synthetic,
+        zone=session.calendar.zone,
+        guard_tripped=session.guard.blocked,
+    )
+    multipliers = {each.symbol: each.multiplier for each in session.instruments if each.multiplier != 1.0}
+    record.trades = match_trades(
+        record.fills,
+        multipliers,
+        instrument=fills["instrument"],
+        actions=parts.tape.actions,
+        low=np.ascontiguousarray(fills["low"]),
+        high=np.ascontiguousarray(fills["high"]),
+    )
+    record.metrics = compute_metrics(record, risk_free=parts.settings.risk_free, multipliers=multipliers)
+    if keep_prices:
+        record.prices = _prices(parts, fills)
+    record.journal = parts.journal.encode(session.symbols) if keep_prices else b""
+    record.elapsed_s = time.perf_counter() - began
+    return record
+
+
+def _starting_equity(parts: RunParts) -> float:
+    ledger = parts.session.ledger
+    settings = parts.settings
+    total = settings.cash
+    for name, amount in settings.balances.items():
+        total += amount * float(ledger.state.rates[ledger.currencies.index(name)])
+    return total
+
+
+def _objects(values: list[Any]) -> np.ndarray[Any, Any]:
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
+
+
+def _orders(parts: RunParts, ends: Any) -> Columns:
+    """Orders as ORDER_COLUMNS; ``ends`` are the reports that are not fills."""
+    book = parts.session.book
+    requests = book.requests
+    n = len(requests)
+    rows = parts.session.state.orders[:n]
+    multiplier = parts.session.state.instruments["multiplier"][rows["instrument"]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        average = np.where(rows["filled"] > 0.0, rows["value"] / rows["filled"] / multiplier, np.nan)
+    ts_final = np.zeros(n, np.int64)
+    reasons = [""] * n
+    reports = parts.session.state.reports[: int(parts.session.state.account["reports"][0])]
+    final = reports["status"] >= int(OrderStatus.FILLED)
+    ts_final[reports["order"][final]] = reports["ts"][final]
+    for x in ends:
+        reasons[int(x["order"])] = REASON_TEXT[Reason(int(x["reason"]))]
+    statuses = [each.name for each in OrderStatus]
+    return {
+        "number": np.arange(1, n + 1),
+        "ts": np.array(book.decided, np.int64),
+        "symbol": _objects([r.symbol for r in requests]),
+        "side": _objects([r.side.name for r in requests]),
+        "type": _objects([r.type.name for r in requests]),
+        "quantity": np.array([r.quantity for r in requests], np.float64),
+        "limit_price": np.array([r.limit_price for r in requests], np.float64),
+        "stop_price": np.array([r.stop_price for r in requests], np.float64),
+        "tif": _objects([r.tif.name for r in requests]),
+        "status": _objects([statuses[k] for k in rows["status"].tolist()]),
+        "filled": rows["filled"].copy(),
+        "average_price": average,
+        "fee": rows["fee"].copy(),
+        "arrival_price": np.array(book.arrival, np.float64),
+        "ts_final": ts_final,
+        "reason": _objects(reasons),
+        "parent": np.array([r.parent for r in requests], np.int64),
+        "group": np.array([r.group for r in requests], np.int64),
+        "tag": _objects([r.tag for r in requests]),
+    }
+
+
+def _fills(parts: RunParts, fills: Any) -> Columns:
+    symbols = parts.session.symbols
+    rows = parts.session.state.orders
+    sides = rows["side"][fills["order"]]
+    return {
+        "ts": fills["ts"].copy(),
+        "symbol": _objects([symbols[j] for j in fills["instrument"].tolist()]),
+        "side": np.where(sides > 0, np.array("BUY", object), np.array("SELL", object)),
+        "quantity": fills["quantity"].copy(),
+        "price": fills["price"].copy(),
+        "fee": fills["fee"].copy(),
+        "order": fills["order"] + 1,
+        "ambiguous": fills["ambiguous"] != 0,
+    }
+
+
+def _positions(parts: RunParts) -> Columns:
+    held = parts.session.state.instruments
+    ledger = parts.session.ledger
+    touched = np.flatnonzero((held["quantity"] != 0.0) | (held["fees"] != 0.0) | (held["realised"] != 0.0))
+    rows = held[touched]
+    value = np.where(rows["quantity"] == 0.0, 0.0, rows["quantity"] * rows["mark"] * rows["multiplier"])
+    cost = rows["quantity"] * rows["average_cost"] * rows["multiplier"]
+    return {
+        "symbol": _objects([parts.session.symbols[j] for j in touched]),
+        "currency": _objects([ledger.instruments[j].currency for j in touched]),
+        "quantity": rows["quantity"].copy(),
+        "average_cost": rows["average_cost"].copy(),
+        "last_price": rows["mark"].copy(),
+        "market_value": value,
+        "unrealised": np.where(rows["quantity"] == 0.0, 0.0, value - cost),
+        "realised": rows["realised"].copy(),
+    }
+
+
+def _buckets(parts: RunParts) -> Columns:
+    state = parts.session.state
+    account = state.account[0]
+    n = int(account["buckets"])
+    is_open = account["open_ts"] != 0
+
+    def column(closed: Any, opened: str) -> Any:
+        return np.append(closed[:n], account[opened]) if is_open else closed[:n].copy()
+
+    return {
+        "ts": column(state.bucket_ts, "open_ts"),
+        "last": column(state.bucket_last, "open_last"),
+        "low": column(state.bucket_low, "open_low"),
+        "high": column(state.bucket_high, "open_high"),
+    }
+
+
+def _points(parts: RunParts, fills: Any) -> Columns:
+    daily = parts.session.daily
+    account = parts.session.state.account[0]
+    extremes = [
+        (int(account["deep_peak_ts"]), float(account["deep_peak"])),
+        (int(account["deep_trough_ts"]), float(account["deep_trough"])),
+        (int(account["peak_ts"]), float(account["peak"])),
+    ]
+    extra = [(ts, value) for ts, value in extremes if ts] + [(ts, value) for _, ts, value in daily]
+    ts = np.concatenate((fills["ts"], np.array([t for t, _ in extra], np.int64)))
+    equity = np.concatenate((fills["equity"], np.array([value for _, value in extra])))
+    order = np.argsort(ts, kind="stable")
+    return {"ts": ts[order], "equity": equity[order]}
+
+
+def _daily(parts: RunParts, equity_end: float) -> Columns:
+    session = parts.session
+    rows = [row for row in session.daily if session.calendar.open[session.calendar.date.index(row[0])] <= parts.end]
+    rows = [row for row in rows if row[1] > parts.start]
+    i = session.session_index
+    if i < len(session.calendar.open) and session.calendar.open[i] < parts.end:
+        rows.append((session.calendar.date[i], parts.end, equity_end))
+    return {
+        "date": np.array([row[0] for row in rows], np.int64),
+        "ts": np.array([row[1] for row in rows], np.int64),
+        "equity": np.array([row[2] for row in rows], np.float64),
+    }
+
+
+def _drawdown(parts: RunParts) -> Drawdown:
+    a = parts.session.state.account[0]
+    if a["depth"] == 0.0:
+        peak = float(a["peak"])
+        return Drawdown(0.0, 0, 0, 0, peak, peak)
+    return Drawdown(
+        float(a["depth"]), int(a["deep_peak_ts"]), int(a["deep_trough_ts"]), int(a["recovery_ts"]),
+        float(a["deep_peak"]), float(a["deep_trough"]),
+    )  # fmt: skip
+
+
+def _time_in_market(parts: RunParts) -> int:
+    a = parts.session.state.account[0]
+    return int(a["held_ns"]) + (max(0, parts.end - int(a["held_since"])) if a["held"] else 0)
+
+
+def _notes(parts: RunParts) -> list[Note]:
+    notes = [*parts.tape.notes, *parts.session.notes.values(), *parts.broker.notes.values()]
+    if parts.tape.synthetic:
+        notes.insert(0, Note("synthetic", "the tape is synthetic: a generated market, not a recorded one"))
+    ambiguous = int(np.count_nonzero(parts.session.state.reports["ambiguous"][: _reports(parts)]))
+    if ambiguous:
+        text = "fills inside a bar that left open what came first; each was resolved against the strategy"
+        notes.append(Note("ambiguous", text, Severity.WARNING, ambiguous))
+    if not len(parts.session.book):
+        notes.append(Note("no_orders", "the strategy gave no orders", Severity.WARNING))
+    return notes
+
+
+def _reports(parts: RunParts) -> int:
+    return int(parts.session.state.account["reports"][0])
+
+
+def _prices(parts: RunParts, fills: Any) -> dict[str, Columns]:
+    """Price of each instrument that was traded, in at most PRICE_POINTS buckets of as many events each."""
+    found: dict[str, Columns] = {}
+    view = getattr(parts.session.feed, "view", None)
+    assert view is not None, "a backtest has a recorded feed"
+    for j in np.unique(fills["instrument"]).tolist():
+        series = view.finest(j)
+        if series is None:
+            continue
+        a = int(np.searchsorted(series.ts, parts.start, "left"))
+        b = int(np.searchsorted(series.ts, parts.end, "right"))
+        price = series.columns[0] if len(series.columns) == 2 else series.columns[3]
+        starts = np.unique(np.linspace(a, b, min(PRICE_POINTS, b - a), endpoint=False).astype(np.int64))
+        if not len(starts):
+            continue
+        ends = np.append(starts[1:], b) - 1
+        found[parts.session.symbols[j]] = {
+            "ts": np.asarray(series.ts[ends]),
+            "last": np.asarray(price[ends]),
+            "low": np.minimum.reduceat(price[:b], starts),
+            "high": np.maximum.reduceat(price[:b], starts),
+        }
+    return found
+
+
+def code_hash(strategy: type) -> str:
+    """Hex digest of the strategy's source, with that of its own bases; empty where there is no source to read."""
+    digest = hashlib.sha256()
+    for each in strategy.__mro__:
+        if each is Strategy:
+            break
+        try:
+            digest.update(inspect.getsource(each).encode())
+        except (OSError, TypeError):
+            return ""  # typed at a prompt: there is nothing to read
+    return digest.hexdigest()[:16]
+
+
+@cache
+def versions() -> tuple[tuple[str, str], ...]:
+    """Versions of what a run's numbers depend on."""
+    names = ("papertape", "numpy", "numba", "msgspec")
+    found = [("python", platform.python_version())]
+    for name in names:
+        try:
+            found.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            found.append((name, "unknown"))
+    return tuple(found)

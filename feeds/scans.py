@@ -1,0 +1,124 @@
+"""Scans in a backtest: recorded ones as they were received, or derived from the tape as of the time of asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from feeds.point_in_time import Day, PointInTime
+from papertape.core.errors import ConfigError, did_you_mean
+from papertape.core.model import Instrument, Scan, ScanRow, ScanSpec
+from papertape.core.requests import ScanRequest
+from papertape.core.series import Tape
+
+
+class ScanSource(StrEnum):
+    """Where a backtest's scans come from."""
+
+    DERIVED = "derived"
+    RECORDED = "recorded"
+
+
+RANKINGS: Mapping[str, Callable[[Day], float]] = {
+    "MOST_ACTIVE": lambda day: day.volume,
+    "TOP_PERC_GAIN": lambda day: day.last / day.previous_close - 1.0,
+    "TOP_PERC_LOSE": lambda day: -(day.last / day.previous_close - 1.0),
+    "TOP_OPEN_PERC_GAIN": lambda day: day.last / day.open - 1.0,
+    "TOP_OPEN_PERC_LOSE": lambda day: -(day.last / day.open - 1.0),
+}
+"""Scan code -> what is ranked, greatest first; NaN (no prior close) leaves an instrument out."""
+
+_REFERENCE: Mapping[str, tuple[str, Callable[[Instrument], float | None]]] = {
+    "avg_volume_above": ("average_volume", lambda each: each.average_volume),
+    "market_cap_above_1e6": ("market_cap", lambda each: each.market_cap),
+    "market_cap_below_1e6": ("market_cap", lambda each: each.market_cap),
+}
+"""Filter -> the column of instruments.csv that it needs, and how to read it."""
+
+_HOLDS: Mapping[str, Callable[[Day, float, float], bool]] = {
+    "price_above": lambda day, _, bound: day.last > bound,
+    "price_below": lambda day, _, bound: day.last < bound,
+    "volume_above": lambda day, _, bound: day.volume > bound,
+    "avg_volume_above": lambda day, value, bound: value > bound,
+    "market_cap_above_1e6": lambda day, value, bound: value > bound * 1e6,
+    "market_cap_below_1e6": lambda day, value, bound: value < bound * 1e6,
+}
+"""Filter -> whether it holds, of the day so far, the reference value (NaN unknown: never) and the bound."""
+
+
+def check_scan(spec: ScanSpec, tape: Tape, source: ScanSource) -> None:
+    """ConfigError where a scan can not be derived: an unknown code or filter, or a column that is not there."""
+    if source is ScanSource.RECORDED:
+        return
+    if spec.code not in RANKINGS:
+        raise ConfigError(f'scan "{spec.code}" can not be derived from a tape{did_you_mean(spec.code, RANKINGS)}')
+    for name in spec.filters:
+        if name not in _HOLDS:
+            raise ConfigError(f'unknown scan filter "{name}"{did_you_mean(name, _HOLDS)}')
+        if name in _REFERENCE and _REFERENCE[name][0] not in tape.reference_columns:
+            column = _REFERENCE[name][0]
+            raise ConfigError(
+                f'scan filter {name} needs the column "{column}", which no instruments.csv beside the tape has'
+            )
+
+
+def evaluate(view: PointInTime, tape: Tape, source: ScanSource, request: ScanRequest, now: int) -> Scan:
+    """The scan's result as of ``now``; empty with a note where there is nothing to rank."""
+    check_scan(request.spec, tape, source)
+    if source is ScanSource.RECORDED:
+        return _recorded(tape, request, now)
+    return _derived(view, request, now)
+
+
+def _recorded(tape: Tape, request: ScanRequest, now: int) -> Scan:
+    code = request.spec.code
+    known = [scan for scan in tape.recorded_scans or () if scan.code == code and scan.ts <= now]
+    if not known:
+        return Scan(code, now, (), "recorded", "no such scan was recorded up to then")
+    latest = max(known, key=lambda scan: scan.ts)
+    rows = tuple(row for row in latest.rows if row.symbol in view_symbols(tape))[: request.rows]
+    left_out = len(latest.rows[: request.rows]) - len(rows)
+    note = f"{left_out} recorded row(s) have no tape" if left_out > 0 else ""
+    return Scan(code, now, rows, "recorded", note)
+
+
+def view_symbols(tape: Tape) -> frozenset[str]:
+    """Symbols that the tape has events of."""
+    return frozenset(tape.symbols)
+
+
+def _derived(view: PointInTime, request: ScanRequest, now: int) -> Scan:
+    spec = request.spec
+    rank = RANKINGS[spec.code]
+    ranked: list[tuple[float, float, str, Instrument]] = []
+    any_trade = False
+    for j, instrument in enumerate(view.instruments):
+        day = view.day(j, now)
+        if day is None:
+            continue
+        any_trade = True
+        score = rank(day)
+        if score == score and instrument.tradable and _passes(spec, instrument, day):
+            ranked.append((-score, -day.volume, instrument.symbol, instrument))
+    ranked.sort(key=lambda each: each[:3])
+    rows = tuple(
+        ScanRow(k, each.symbol, each.con_id, each.exchange, each.currency)
+        for k, (_, _, _, each) in enumerate(ranked[: request.rows])
+    )
+    note = ""
+    if not any_trade:
+        note = "empty: nothing was traded yet in this session"
+    elif not rows:
+        note = "empty: no instrument passed the filters"
+    return Scan(spec.code, now, rows, "derived", note)
+
+
+def _passes(spec: ScanSpec, instrument: Instrument, day: Day) -> bool:
+    for name, bound in spec.filters.items():
+        value = float("nan")
+        if name in _REFERENCE:
+            known = _REFERENCE[name][1](instrument)
+            value = float("nan") if known is None else known
+        if not _HOLDS[name](day, value, bound):
+            return False
+    return True

@@ -1,0 +1,51 @@
+"""The journal in memory: decisions and what came of them, byte for byte the same for the same run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from papertape.core.model import OrderStatus
+from papertape.core.state import REASON_TEXT, Reason, State
+
+
+class MemoryJournal:
+    """Keeps records as they are written and encodes them when asked: one JSON object a line.
+
+    Fills are not copied when they happen: the journal notes which of the state's reports came before which
+    decision, and reads them from the state when it is encoded.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._records: list[tuple[Any, ...]] = []
+
+    def write(self, record: tuple[Any, ...]) -> None:
+        """Append a decision."""
+        self._records.append(record)
+
+    def write_reports(self, begin: int, end: int) -> None:
+        """Append reports [begin, end) of the state."""
+        self._records.append(("reports", begin, end))
+
+    def encode(self, symbols: list[str]) -> bytes:
+        """All records, one JSON object a line, in the order of happening."""
+        encoder = msgspec.json.Encoder(enc_hook=str)
+        lines: list[bytes] = []
+        for record in self._records:
+            if record[0] == "reports":
+                lines.extend(encoder.encode(each) for each in self._reports(record[1], record[2], symbols))
+            else:
+                lines.append(encoder.encode(list(record)))
+        return b"\n".join(lines) + b"\n" if lines else b""
+
+    def _reports(self, begin: int, end: int, symbols: list[str]) -> list[list[Any]]:
+        found: list[list[Any]] = []
+        for x in self._state.reports[begin:end]:
+            head = [int(x["ts"]), int(x["order"]) + 1, symbols[x["instrument"]], OrderStatus(int(x["status"])).name]
+            if x["quantity"] > 0.0:
+                found.append(["fill", *head, float(x["quantity"]), float(x["price"]), float(x["fee"])])
+            else:
+                found.append(["status", *head, REASON_TEXT[Reason(int(x["reason"]))]])
+        return found
