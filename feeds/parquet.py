@@ -14,6 +14,14 @@ from papertape.core.errors import ConfigError, DataError
 from papertape.core.series import Series
 
 
+ENDINGS = (".parquet", ".pq")
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a path is named as a Parquet file."""
+    return path.suffix.lower() in ENDINGS
+
+
 def read_parquet(path: Path | str, options: ArrayOptions | None = None, rank: int = 0) -> tuple[Series, ...]:
     """The series of one Parquet file: of the symbols in its symbol column, or of the one that the file is named after.
 
@@ -43,7 +51,7 @@ def read_parquet(path: Path | str, options: ArrayOptions | None = None, rank: in
         if pa.types.is_timestamp(column.type) and column.type.tz is not None:
             aware.add(name)  # Arrow keeps aware times in UTC
     table = Table(str(path), columns, frozenset(aware))
-    symbol, _ = symbol_of_name(path.name.removesuffix(".parquet"))
+    symbol, _ = symbol_of_name(path.stem if is_parquet(path) else path.name)
     has_symbols = bool({"symbol", "ticker", "sym", "instrument"} & {name.strip().lower() for name in columns})
     if not has_symbols and (fault := symbol_fault(symbol)):
         raise DataError(f'its name gives no symbol: "{symbol[:40]}" {fault}', path=str(path))
