@@ -14,10 +14,11 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from feeds.bar_bounds import bar_bounds
 from feeds.csv_columns import Layout, read_header, symbol_fault
 from feeds.csv_options import BarStamp
 from feeds.csv_parse import CLOCK, DATE, SYMBOL, TIME
-from feeds.csv_validate import GapCounts, bar_times, daily_times, session_arrays
+from feeds.csv_validate import GapCounts, daily_times, session_arrays
 from feeds.timestamps import LOCAL_MISSING, NS_PER_DAY, offset_at, to_utc, zone_table
 from papertape.core.errors import ConfigError, DataError, did_you_mean
 from papertape.core.model import NS_PER_S, EventKind, SessionTimes
@@ -346,4 +347,4 @@ def _interval_bars(stamps: I8, options: ArrayOptions, label: str) -> tuple[I8, I
         what = "the bars' interval cannot be told from their times; pass bar_interval_s"
         raise DataError(what, path=label)
     sessions = None if options.sessions is None else session_arrays(options.sessions)
-    return bar_times(stamps, interval, BarStamp(stamp), sessions)
+    return bar_bounds(stamps, interval, BarStamp(stamp), sessions)

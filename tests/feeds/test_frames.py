@@ -12,7 +12,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from feeds.bar_bounds import bar_bounds
+from feeds.csv_options import BarStamp
+from feeds.csv_validate import SessionArrays, bar_times
 from feeds.frames import ArrayOptions, array_series
 from feeds.parquet import read_parquet
 from papertape.calendar import session_times
@@ -168,6 +173,26 @@ def test_bars_need_their_stamp_and_get_their_interval_from_their_times() -> None
     assert closed.start is not None
     assert closed.ts.tolist() == ts.tolist()
     assert closed.start.tolist() == (ts - MINUTE).tolist()
+
+
+@given(
+    stamps=st.lists(st.integers(0, 3 * 1440), max_size=40, unique=True),
+    interval=st.integers(1, 90),
+    stamp=st.sampled_from(list(BarStamp)),
+    opens=st.lists(st.integers(0, 3 * 1440), max_size=4, unique=True),
+    length=st.integers(1, 500),
+)
+def test_bars_of_arrays_begin_and_end_when_those_of_csv_files_do(
+    stamps: list[int], interval: int, stamp: BarStamp, opens: list[int], length: int
+) -> None:
+    ts = np.array(sorted(stamps), dtype=np.int64)
+    open_ = np.array(sorted(opens), dtype=np.int64)
+    close = np.minimum(open_ + length, np.append(open_[1:], 10**6)) if len(open_) else open_
+    sessions = SessionArrays(open_ // 1440, open_, close, "made up")
+    for expected, found in zip(
+        bar_times(ts.copy(), interval, stamp, sessions), bar_bounds(ts, interval, stamp, sessions), strict=True
+    ):
+        assert found.tolist() == expected.tolist()
 
 
 def test_one_bar_alone_needs_its_interval() -> None:
