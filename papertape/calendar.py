@@ -121,7 +121,7 @@ def _table(name: str, first_day: int, last_day: int, folder: Path) -> _Table:
     table = _read(path, name, version)
     if table is None or want[0] < table.asked[0] or table.asked[1] < want[1]:
         usual_last = int(time.time() // 86_400) + 366 * _TABLE_YEARS_AHEAD
-        table = _build(name, min(_days(_TABLE_START), want[0]), max(usual_last, want[1]))
+        table = _build(name, min(_days(_TABLE_START) - _MARGIN_DAYS, want[0]), max(usual_last, want[1]))
         _write(path, name, version, table)
     return table
 

@@ -100,7 +100,7 @@ def test_a_name_that_is_a_path_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_range_beyond_what_a_calendar_knows_is_refused_with_what_it_knows(folder: Path) -> None:
-    with pytest.raises(DataError, match="XHKG is known from 1990-01-01 to 2049-12-31"):
+    with pytest.raises(DataError, match="XHKG is known from 1989-11-17 to 2049-12-31"):
         session_times("XHKG", ns("2049-12-01T00:00"), ns("2050-02-01T00:00"), folder=folder)
 
 
