@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from feeds.csv_parse import CLOCK, DATE, NUMBER, SKIP, SYMBOL, TIME
+from feeds.csv_codes import CLOCK, DATE, NUMBER, SKIP, SYMBOL, TIME
 from papertape.core.errors import DataError
 from papertape.core.model import SYMBOL_PATTERN, EventKind
 from papertape.core.series import COLUMNS

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from feeds import csv_parse as parse
+from feeds import csv_codes as codes
 from feeds.csv_columns import PRICES, Layout, split_fields
 from papertape.core.errors import DataError
 
@@ -16,13 +16,13 @@ COUNTED_MAX = 10_000
 FIX_ROW = "fix the row or pass --on-bad=skip"
 
 _FORM_WORDS: Mapping[int, str] = {
-    parse.EPOCH_S: "seconds",
-    parse.EPOCH_MS: "milliseconds",
-    parse.EPOCH_US: "microseconds",
-    parse.EPOCH_NS: "nanoseconds",
-    parse.NAIVE: "times without an offset",
-    parse.AWARE: "times with an offset",
-    parse.DATE_ONLY: "dates without a time of day",
+    codes.EPOCH_S: "seconds",
+    codes.EPOCH_MS: "milliseconds",
+    codes.EPOCH_US: "microseconds",
+    codes.EPOCH_NS: "nanoseconds",
+    codes.NAIVE: "times without an offset",
+    codes.AWARE: "times with an offset",
+    codes.DATE_ONLY: "dates without a time of day",
 }
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -86,32 +86,32 @@ def describe(code: int, field_text: str, line_text: str, column: int, form: tupl
     def cell(position: int) -> str:
         return shown(cells.get(layout.names[layout.field_of[position]], ""))
 
-    if code == parse.TOO_FEW_FIELDS:
+    if code == codes.TOO_FEW_FIELDS:
         what = f"{fields} fields where the header has {len(layout.names)}"
         return f"the last row is cut short: {what}" if cut_short else what
-    if code == parse.TOO_MANY_FIELDS:
+    if code == codes.TOO_MANY_FIELDS:
         return f"{fields} fields where the header has {len(layout.names)}"
     if code in _WITH_CELLS:
         return f"{_WITH_CELLS[code].format(*(cell(j) for j in range(4)))} {of_column}"
-    if code == parse.PRICE_NOT_POSITIVE:
+    if code == codes.PRICE_NOT_POSITIVE:
         return f"price {text} is not above zero {of_column}"
-    if code in (parse.BAD_NUMBER, parse.BLANK_NUMBER, parse.SLOW_NUMBER):
+    if code in (codes.BAD_NUMBER, codes.BLANK_NUMBER, codes.SLOW_NUMBER):
         return f"{_number_fault(text)} {of_column}"
     return f"{_WORDS[code].format(text=text)} {of_column}"
 
 
 _WITH_CELLS: Mapping[int, str] = {
-    parse.HIGH_BELOW_LOW: "high {1} is below low {2}",
-    parse.OPEN_OUTSIDE: "open {0} is outside of low {2} to high {1}",
-    parse.CLOSE_OUTSIDE: "close {3} is outside of low {2} to high {1}",
+    codes.HIGH_BELOW_LOW: "high {1} is below low {2}",
+    codes.OPEN_OUTSIDE: "open {0} is outside of low {2} to high {1}",
+    codes.CLOSE_OUTSIDE: "close {3} is outside of low {2} to high {1}",
 }
 _WORDS: Mapping[int, str] = {
-    parse.BAD_TIME: '"{text}" is not a time',
-    parse.NO_SUCH_TIME: "{text} is no date or time that exists",
-    parse.YEAR_OUT_OF_RANGE: "{text} is outside of the years 1970 to 2200",
-    parse.TOO_FINE_TIME: "{text} is finer than a nanosecond",
-    parse.NEGATIVE_SIZE: "{text} is negative",
-    parse.EMPTY_QUOTE: "neither bid nor ask has a price",
+    codes.BAD_TIME: '"{text}" is not a time',
+    codes.NO_SUCH_TIME: "{text} is no date or time that exists",
+    codes.YEAR_OUT_OF_RANGE: "{text} is outside of the years 1970 to 2200",
+    codes.TOO_FINE_TIME: "{text} is finer than a nanosecond",
+    codes.NEGATIVE_SIZE: "{text} is negative",
+    codes.EMPTY_QUOTE: "neither bid nor ask has a price",
 }
 
 
@@ -132,27 +132,27 @@ def _number_fault(text: str) -> str:
 def _refuse_file(code: int, field_text: str, line_text: str, form: tuple[int, int], layout: Layout,
                  delimiter: str, *, first_row: bool) -> None:  # fmt: skip
     """Raise UnusableFileError where a row shows that the whole file is not what it should be."""
-    if "\0" in line_text or code == parse.NUL_BYTE:
+    if "\0" in line_text or code == codes.NUL_BYTE:
         raise UnusableFileError("a NUL byte; the file is damaged or UTF-16: save it as UTF-8 text")
-    if code == parse.UNCLOSED_QUOTE or line_text.count('"') % 2:
+    if code == codes.UNCLOSED_QUOTE or line_text.count('"') % 2:
         raise UnusableFileError("a quote is not closed on its line; fix the line")
-    if code == parse.LONG_LINE or len(line_text) > parse.LINE_BYTES_MAX:
-        raise UnusableFileError(f"a line is longer than {parse.LINE_BYTES_MAX:,} bytes; is this a CSV file?")
+    if code == codes.LONG_LINE or len(line_text) > codes.LINE_BYTES_MAX:
+        raise UnusableFileError(f"a line is longer than {codes.LINE_BYTES_MAX:,} bytes; is this a CSV file?")
     if line_text.lstrip().startswith("#"):
         raise UnusableFileError("a comment line; remove it")
     fields = split_fields(line_text, delimiter)
     if [name.lower() for name in fields] == [name.lower() for name in layout.names]:
         raise UnusableFileError("the header is there again; remove it (are these several files in one?)")
     text = field_text.strip().strip('"')
-    if code == parse.BAD_NUMBER and _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
+    if code == codes.BAD_NUMBER and _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
         raise UnusableFileError(f'"{text}" has a decimal comma; write numbers with a point')
-    if code == parse.TOO_MANY_FIELDS and delimiter == "," and first_row:
+    if code == codes.TOO_MANY_FIELDS and delimiter == "," and first_row:
         values, extra = len(layout.field_of), len(fields) - len(layout.names)
         if extra in (PRICES[layout.kind], values) and all(part.isdecimal() for part in fields[-values - extra :]):
             raise UnusableFileError("more fields than columns: decimal commas, it seems; write numbers with a point")
-    if code == parse.OTHER_TIME_FORM:
+    if code == codes.OTHER_TIME_FORM:
         words = " and ".join(_FORM_WORDS.get(each, "other times") for each in form)
         raise UnusableFileError(f"{words} mixed in one file; write all times in one way")
     slashed = _SLASHED.match(field_text)
-    if code == parse.NO_SUCH_TIME and slashed is not None and int(slashed[1]) > 12 >= int(slashed[2]):
+    if code == codes.NO_SUCH_TIME and slashed is not None and int(slashed[1]) > 12 >= int(slashed[2]):
         raise UnusableFileError(f"the date {slashed[0].strip()} is day first; write dates as YYYY-MM-DD")

@@ -6,88 +6,37 @@ import collections
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from feeds import csv_codes as codes
 from feeds import csv_order as order
-from feeds import csv_parse as parse
 from feeds.column_store import ColumnStore
 from feeds.csv_columns import PRICES, Layout, read_header, symbol_fault, symbol_of_name
 from feeds.csv_faults import COUNTED_MAX, FIX_ROW, RowFaults, UnusableFileError, describe, shown
 from feeds.csv_finish import FileDetail, Findings, finish
 from feeds.csv_options import CsvOptions, OnBad
+from feeds.csv_parse import row_fault
+from feeds.csv_piece import ROW_KIND, Parsed, kept, parse_piece, with_symbols
 from feeds.csv_sources import Opened, Packing, Piece, Source, open_source, pieces
+from feeds.csv_text import field_begin, field_text, line_at_byte, slow_number
 from feeds.timestamps import LOCAL_MISSING, NS_PER_DAY, iso, iso_date, offset_at, to_utc, zone_table
 from papertape.core.errors import DataError
 from papertape.core.model import NS_PER_S, EventKind
-from papertape.core.series import COLUMNS, F8, I8
+from papertape.core.series import COLUMNS, I8
 
 _WORKERS = 2
 _AHEAD = 3  # pieces that are parsed or wait to be: bounds the memory
-_ISSUES_AT_FIRST = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_ROW_KIND = {EventKind.TRADE: parse.TRADE_ROW, EventKind.QUOTE: parse.QUOTE_ROW, EventKind.BAR: parse.BAR_ROW}
 _HIGH_LOW = {EventKind.TRADE: (0, 0), EventKind.QUOTE: (0, 1), EventKind.BAR: (2, 1)}
-_LINE_END_FLAGS = {b"\n": parse.SAW_LF, b"\r\n": parse.SAW_CRLF, b"\r": parse.SAW_CR, b"": 0}
-_LINE_ENDS = ((parse.SAW_LF, "LF"), (parse.SAW_CRLF, "CRLF"), (parse.SAW_CR, "CR"))
+_LINE_END_FLAGS = {b"\n": codes.SAW_LF, b"\r\n": codes.SAW_CRLF, b"\r": codes.SAW_CR, b"": 0}
+_LINE_ENDS = ((codes.SAW_LF, "LF"), (codes.SAW_CRLF, "CRLF"), (codes.SAW_CR, "CR"))
 
 
 class _NotDailyError(Exception):
     """What looked like dates turned out to be times."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Parsed:
-    """What the kernel made of a piece."""
-
-    piece: Piece
-    ts: I8
-    minutes_east: NDArray[np.int16]
-    values: F8
-    symbols: NDArray[np.int32]
-    line_at: NDArray[np.int32]
-    places: I8
-    issues: I8
-    state: I8
-
-
-def _parse_piece(piece: Piece, begin: int, layout: Layout, form: int, delimiter: int, *, signed: bool) -> _Parsed:
-    size = len(piece.data) - begin
-    needed = sum(role != parse.SKIP for role in layout.roles)
-    blank = 2 if layout.kind is EventKind.QUOTE else 0
-    # A row has a byte for each separator and each value. Never all rows are used: slices of ``values`` are then laid
-    # out in one way, and Numba compiles for that way only.
-    rows = size // (len(layout.roles) + needed - blank) + 2
-    symbol_rows = rows if layout.has_symbols else 0
-    ts = np.empty(rows, dtype=np.int64)
-    minutes_east = np.empty(rows, dtype=np.int16)
-    values = np.empty((len(COLUMNS[layout.kind]), rows), dtype=np.float64)
-    symbols = np.empty(symbol_rows, dtype=np.int32)
-    line_at = np.empty(rows, dtype=np.int32)
-    slots = np.full(parse.SYMBOL_SLOTS if layout.has_symbols else 0, -1, dtype=np.int32)
-    places = np.empty((parse.SYMBOLS_MAX if layout.has_symbols else 0, 2), dtype=np.int64)
-    issues = np.empty((_ISSUES_AT_FIRST + len(layout.roles), parse.ISSUE_WIDTH), dtype=np.int64)
-    state = np.zeros(parse.STATE_LENGTH, dtype=np.int64)
-    state[parse.POSITION], state[parse.FORM] = begin, form
-    roles, field_of = np.array(layout.roles, dtype=np.int64), np.array(layout.field_of, dtype=np.int64)
-    while True:
-        parse.parse_lines(
-            piece.data, delimiter, roles, field_of, PRICES[layout.kind], _ROW_KIND[layout.kind], signed,
-            ts, minutes_east, values, symbols, line_at, slots, places, issues, state,
-        )  # fmt: skip
-        if state[parse.POSITION] >= len(piece.data):
-            break
-        if state[parse.SYMBOLS] >= parse.SYMBOLS_MAX:
-            raise UnusableFileError(f"more than {parse.SYMBOLS_MAX:,} symbols side by side; split the file")
-        issues = np.concatenate((issues, np.empty_like(issues)))
-    n = int(state[parse.ROWS])
-    return _Parsed(
-        piece, ts[:n], minutes_east[:n], values[:, :n], symbols[: n if symbol_rows else 0], line_at[:n], places,
-        issues[: int(state[parse.ISSUES])], state,
-    )  # fmt: skip
 
 
 class _Reading:
@@ -102,7 +51,7 @@ class _Reading:
         self.faults = RowFaults()
         self.findings = Findings(source.shown)
         self.layout: Layout
-        self.form = parse.UNKNOWN_FORM
+        self.form = codes.UNKNOWN_FORM
         self.flags = 0
         self.lines = 0  # lines before the rows that are being judged
         self.piece_line = 1  # number of the piece's first line
@@ -137,7 +86,7 @@ class _Reading:
         while True:
             if at >= len(piece.data):
                 raise UnusableFileError("the file has no header; put a line with the column names first")
-            line, end = _line_at(piece.data, at)
+            line, end = line_at_byte(piece.data, at)
             self.lines += 1
             self.flags |= _LINE_END_FLAGS[bytes(piece.data[at + len(line) : end])]
             if line.strip():
@@ -179,22 +128,22 @@ class _Reading:
 
     # ------------------------------------------------------------------------------------------- the rows
 
-    def parse(self, piece: Piece, begin: int) -> _Parsed:
+    def parse(self, piece: Piece, begin: int) -> Parsed:
         """Parse a piece with what is known now; touches nothing that changes."""
-        return _parse_piece(piece, begin, self.layout, self.form, self.delimiter, signed=self.signed)
+        return parse_piece(piece, begin, self.layout, self.form, self.delimiter, signed=self.signed)
 
-    def take(self, parsed: _Parsed) -> None:
+    def take(self, parsed: Parsed) -> None:
         """Judge a parsed piece and store its rows."""
         state = parsed.state
-        self.flags |= int(state[parse.FLAGS])
-        self.form = int(state[parse.FORM])
-        if state[parse.FLAGS] & parse.SAW_NON_ASCII:
+        self.flags |= int(state[codes.FLAGS])
+        self.form = int(state[codes.FORM])
+        if state[codes.FLAGS] & codes.SAW_NON_ASCII:
             self._check_encoding(parsed.piece)
-        if state[parse.BLANK_LINES]:
-            self.findings.add("blank-lines", "blank lines, passed over", int(state[parse.BLANK_LINES]))
+        if state[codes.BLANK_LINES]:
+            self.findings.add("blank-lines", "blank lines, passed over", int(state[codes.BLANK_LINES]))
         if self.step == 0:
             self._look_at_form()
-        elif self.daily and self.flags & parse.SAW_CLOCK:
+        elif self.daily and self.flags & codes.SAW_CLOCK:
             raise _NotDailyError
         parsed = self._without_issues(parsed)
         parsed = self._with_known_symbols(parsed)
@@ -204,7 +153,7 @@ class _Reading:
         self.faults.settle()
         if self.faults.count >= COUNTED_MAX and self.options.on_bad is OnBad.REFUSE:
             raise self.faults.error(self.source.shown, counted_all=False)
-        self.lines += int(state[parse.LINES])
+        self.lines += int(state[codes.LINES])
         self.piece_line = self.lines + 1
         self.rows += len(parsed.ts)
         self.store.append("ts", parsed.ts)
@@ -228,51 +177,51 @@ class _Reading:
 
     def _look_at_form(self) -> None:
         """Decide, from the first rows, what the times are."""
-        if self.form == parse.UNKNOWN_FORM:
+        if self.form == codes.UNKNOWN_FORM:
             return
         is_bar = self.layout.kind is EventKind.BAR
-        calendar_form = self.form in (parse.NAIVE, parse.AWARE, parse.DATE_ONLY)
-        self.daily = self.may_be_daily and is_bar and calendar_form and not self.flags & parse.SAW_CLOCK
-        if self.form == parse.DATE_ONLY and not is_bar:
+        calendar_form = self.form in (codes.NAIVE, codes.AWARE, codes.DATE_ONLY)
+        self.daily = self.may_be_daily and is_bar and calendar_form and not self.flags & codes.SAW_CLOCK
+        if self.form == codes.DATE_ONLY and not is_bar:
             raise UnusableFileError("dates without a time of day; trades and quotes need the time too")
-        if self.form == parse.NAIVE and not self.daily and self.options.tz is None:
+        if self.form == codes.NAIVE and not self.daily and self.options.tz is None:
             raise UnusableFileError("times without an offset; say their zone, as --tz America/New_York")
         if is_bar and not self.daily and self.options.bar_stamp is None:
             raise UnusableFileError("say whether a bar's time is its open or its close: pass --bar-stamp open or close")
 
-    def _place(self, parsed: _Parsed, line_at: int, field_at: int) -> tuple[int, int]:
+    def _place(self, parsed: Parsed, line_at: int, field_at: int) -> tuple[int, int]:
         """(line, column) of a place, both from 1; the column counts characters."""
         column = len(bytes(parsed.piece.data[line_at:field_at]).decode(errors="replace")) + 1
         return self._line_number(parsed.piece, line_at), column
 
-    def _refuse_row(self, parsed: _Parsed, line_at: int, field_at: int, what: str) -> None:
+    def _refuse_row(self, parsed: Parsed, line_at: int, field_at: int, what: str) -> None:
         if self.faults.count < COUNTED_MAX:
             line, column = self._place(parsed, line_at, field_at)
         else:
             line, column = 0, 0  # it will not be listed
         self.faults.add(line, column, f"{what}; {FIX_ROW}")
 
-    def _without_issues(self, parsed: _Parsed) -> _Parsed:
+    def _without_issues(self, parsed: Parsed) -> Parsed:
         """Fill in numbers that the kernel left to Python, and drop the rows that can not be used."""
         dropped: list[int] = []
         for issue in parsed.issues.tolist():
             code, line, line_at, field_at, field, row = issue
-            text = _field_text(parsed.piece.data, field_at, self.delimiter)
-            if code == parse.SLOW_NUMBER:
+            text = field_text(parsed.piece.data, field_at, self.delimiter)
+            if code == codes.SLOW_NUMBER:
                 if row in dropped[-1:]:
                     continue
-                value = _slow_number(text)
+                value = slow_number(text)
                 if value is not None:
-                    column = self.layout.roles[field] - parse.NUMBER
+                    column = self.layout.roles[field] - codes.NUMBER
                     parsed.values[column, row] = value
-                    code, column = parse.row_fault(
-                        parsed.values, row, PRICES[self.layout.kind], _ROW_KIND[self.layout.kind], self.signed
+                    code, column = row_fault(
+                        parsed.values, row, PRICES[self.layout.kind], ROW_KIND[self.layout.kind], self.signed
                     )
-                    if code == parse.FINE:
+                    if code == codes.FINE:
                         continue
                     field = self.layout.field_of[column]
                 dropped.append(row)
-            line_bytes = _line_at(parsed.piece.data, line_at)[0]
+            line_bytes = line_at_byte(parsed.piece.data, line_at)[0]
             if not line_bytes.strip():
                 self.findings.add("blank-lines", "blank lines, passed over")
                 continue
@@ -290,62 +239,62 @@ class _Reading:
             return parsed
         keep = np.ones(len(parsed.ts), dtype=np.bool_)
         keep[dropped] = False
-        return _kept(parsed, keep)
+        return kept(parsed, keep)
 
-    def _with_known_symbols(self, parsed: _Parsed) -> _Parsed:
+    def _with_known_symbols(self, parsed: Parsed) -> Parsed:
         """Number the symbols as in the rest of the file; refuse what is none."""
         if not self.layout.has_symbols:
             return self._with_allowed_signs(parsed)
-        count = int(parsed.state[parse.SYMBOLS])
-        codes = np.empty(count, dtype=np.int32)
+        count = int(parsed.state[codes.SYMBOLS])
+        numbers = np.empty(count, dtype=np.int32)
         wrong: dict[int, str] = {}
         for local, (begin, end) in enumerate(parsed.places[:count].tolist()):
             text = bytes(parsed.piece.data[begin:end]).decode(errors="replace").strip().strip('"').strip()
-            codes[local] = self.code_of.get(text, -1)
-            if codes[local] < 0:
+            numbers[local] = self.code_of.get(text, -1)
+            if numbers[local] < 0:
                 if fault := symbol_fault(text):
                     wrong[local] = f'"{shown(text)}" {fault}'
                 else:
-                    codes[local] = self.code_of[text] = len(self.names)
+                    numbers[local] = self.code_of[text] = len(self.names)
                     self.names.append(text)
         if wrong:
-            field = self.layout.roles.index(parse.SYMBOL)
-            for row in np.flatnonzero(codes[parsed.symbols] < 0).tolist():
+            field = self.layout.roles.index(codes.SYMBOL)
+            for row in np.flatnonzero(numbers[parsed.symbols] < 0).tolist():
                 line_at = int(parsed.line_at[row])
-                field_at = _field_begin(parsed.piece.data, line_at, field, self.delimiter)
+                field_at = field_begin(parsed.piece.data, line_at, field, self.delimiter)
                 self._refuse_row(parsed, line_at, field_at, wrong[int(parsed.symbols[row])])
-        numbered = _replaced(parsed, symbols=codes[parsed.symbols] if count else parsed.symbols)
+        numbered = with_symbols(parsed, symbols=numbers[parsed.symbols] if count else parsed.symbols)
         if wrong:
-            numbered = _kept(numbered, numbered.symbols >= 0)
+            numbered = kept(numbered, numbered.symbols >= 0)
         if len(self.names) > len(self.order_state[0]):
             self.order_state = order.grown_state(self.order_state, 2 * len(self.names))
         return self._with_allowed_signs(numbered)
 
-    def _with_allowed_signs(self, parsed: _Parsed) -> _Parsed:
+    def _with_allowed_signs(self, parsed: Parsed) -> Parsed:
         """Where some symbols may have prices of zero and below, refuse those of the others."""
         if not self.signed:
             return parsed
         may = np.array([name in self.options.signed_symbols for name in self.names], dtype=np.bool_)
-        codes = parsed.symbols if self.layout.has_symbols else np.zeros(len(parsed.ts), dtype=np.int32)
-        low = (parsed.values[: PRICES[self.layout.kind]] <= 0.0) & ~may[codes]
+        numbers = parsed.symbols if self.layout.has_symbols else np.zeros(len(parsed.ts), dtype=np.int32)
+        low = (parsed.values[: PRICES[self.layout.kind]] <= 0.0) & ~may[numbers]
         bad = np.logical_or.reduce(low, axis=0)
         for row in np.flatnonzero(bad).tolist():
             position = self.layout.field_of[int(np.argmax(low[:, row]))]
             line_at = int(parsed.line_at[row])
-            field_at = _field_begin(parsed.piece.data, line_at, position, self.delimiter)
-            text = _field_text(parsed.piece.data, field_at, self.delimiter)
+            field_at = field_begin(parsed.piece.data, line_at, position, self.delimiter)
+            text = field_text(parsed.piece.data, field_at, self.delimiter)
             name = self.layout.names[position]
             self._refuse_row(parsed, line_at, field_at, f'price {shown(text)} is not above zero (column "{name}")')
-        return _kept(parsed, ~bad) if bad.any() else parsed
+        return kept(parsed, ~bad) if bad.any() else parsed
 
-    def _in_utc(self, parsed: _Parsed) -> _Parsed:
+    def _in_utc(self, parsed: Parsed) -> Parsed:
         """Turn local times into UTC, and dates of daily bars into local midnights."""
         ts = parsed.ts
-        if self.form == parse.AWARE and len(ts):
+        if self.form == codes.AWARE and len(ts):
             self._check_offsets(ts, parsed.minutes_east)
             if self.daily:
                 ts += parsed.minutes_east.astype(np.int64) * (60 * NS_PER_S)
-        if self.form != parse.NAIVE or self.daily or self.options.tz is None:
+        if self.form != codes.NAIVE or self.daily or self.options.tz is None:
             return parsed
         wrong = to_utc(ts, zone_table(self.options.tz))
         if wrong is None:
@@ -356,7 +305,7 @@ class _Reading:
             line_at = int(parsed.line_at[row])
             what = f"{local} {why} in {self.options.tz}: the clocks change; give times with an offset"
             self._refuse_row(parsed, line_at, self._time_at(parsed, line_at), what)
-        return _kept(parsed, ~wrong.astype(np.bool_))
+        return kept(parsed, ~wrong.astype(np.bool_))
 
     def _check_offsets(self, ts: I8, minutes_east: NDArray[np.int16]) -> None:
         """Offsets from UTC may differ within a file only as those of one zone do."""
@@ -374,11 +323,11 @@ class _Reading:
                 f"offsets from UTC are mixed, and not as in {self.options.tz}; write all times in UTC"
             )
 
-    def _time_at(self, parsed: _Parsed, line_at: int) -> int:
-        role = parse.TIME if parse.TIME in self.layout.roles else parse.DATE
-        return _field_begin(parsed.piece.data, line_at, self.layout.roles.index(role), self.delimiter)
+    def _time_at(self, parsed: Parsed, line_at: int) -> int:
+        role = codes.TIME if codes.TIME in self.layout.roles else codes.DATE
+        return field_begin(parsed.piece.data, line_at, self.layout.roles.index(role), self.delimiter)
 
-    def _in_order(self, parsed: _Parsed) -> _Parsed:
+    def _in_order(self, parsed: Parsed) -> Parsed:
         """Refuse rows out of order and bars that contradict each other; drop repeats; note far prices."""
         if self.step == 0:
             scratch = np.full(max(1, len(self.names)), -1, dtype=np.int64)
@@ -408,7 +357,7 @@ class _Reading:
                 what = f"{moment} is {side} the row above{ordering}: out of order"
             line_at = int(parsed.line_at[row])
             self._refuse_row(parsed, line_at, self._time_at(parsed, line_at), what)
-        return _kept(parsed, verdicts == order.KEEP)
+        return kept(parsed, verdicts == order.KEEP)
 
     # ------------------------------------------------------------------------------------------- the end
 
@@ -422,14 +371,14 @@ class _Reading:
                     f"none of {self.faults.count:,} rows can be used; the first: {self.faults.listed[0][2]}"
                 )
             raise UnusableFileError("the file has a header and no rows; name one with data")
-        if self.flags & parse.SAW_SLASHED_DATE and not self.flags & parse.SAW_DAY_OVER_12:
+        if self.flags & codes.SAW_SLASHED_DATE and not self.flags & codes.SAW_DAY_OVER_12:
             raise UnusableFileError("dates like 01/02/2024 may be month first or day first; write them as YYYY-MM-DD")
         if self.faults.count:
             self.findings.add("skipped-rows", "rows that could not be used, skipped", self.faults.count, warning=True)
         ends = [word for flag, word in _LINE_ENDS if self.flags & flag]
         if ends != ["LF"]:
             self.findings.add("line-ends", f"{' and '.join(ends)} line ends")
-        if self.flags & parse.SAW_EXPONENT:
+        if self.flags & codes.SAW_EXPONENT:
             self.findings.add("scientific-notation", "numbers in scientific notation")
         if self.step < 0:
             self.findings.add("newest-first", "newest-first files, reversed")
@@ -472,12 +421,12 @@ def _read_all(reading: _Reading, opened: Opened, advance: Callable[[int], None])
     first = _counted(reading, next(read), opened, advance)
     begin = reading.start(first)
     reading.take(reading.parse(first, begin))
-    waiting: collections.deque[Future[_Parsed]] = collections.deque()
+    waiting: collections.deque[Future[Parsed]] = collections.deque()
     pool: ThreadPoolExecutor | None = None
     try:
         for piece in read:
             _counted(reading, piece, opened, advance)
-            if reading.form == parse.UNKNOWN_FORM:
+            if reading.form == codes.UNKNOWN_FORM:
                 reading.take(reading.parse(piece, 0))
                 continue
             pool = pool or ThreadPoolExecutor(_WORKERS)
@@ -496,75 +445,3 @@ def _counted(reading: _Reading, piece: Piece, opened: Opened, advance: Callable[
     reading.digest.update(content.data)
     advance(opened.packed_read)
     return piece
-
-
-def _line_at(data: NDArray[np.uint8], begin: int) -> tuple[bytes, int]:
-    """The line that begins there, without its end, and where the next one begins."""
-    size = 1024
-    while True:
-        chunk = bytes(data[begin : begin + size])
-        found = [at for at in (chunk.find(b"\n"), chunk.find(b"\r")) if at >= 0]
-        if found:
-            end = min(found)
-            both = bytes(data[begin + end : begin + end + 2]) == b"\r\n"
-            return chunk[:end], begin + end + (2 if both else 1)
-        if begin + size >= len(data):
-            return chunk, len(data)
-        size *= 8
-
-
-def _field_text(data: NDArray[np.uint8], begin: int, delimiter: int) -> str:
-    """The field that begins there as text, with its quotes."""
-    line, _ = _line_at(data, begin)
-    text = line.decode(errors="replace")
-    closing = text.find('"', 1) if text.startswith('"') else 0
-    stop = text.find(chr(delimiter), max(closing, 0))
-    return text if stop < 0 else text[:stop]
-
-
-def _field_begin(data: NDArray[np.uint8], line_at: int, field: int, delimiter: int) -> int:
-    """Where a field of a line that was parsed begins."""
-    at = line_at
-    for _ in range(field):
-        if data[at] == ord('"'):
-            at += 1
-            while data[at] != ord('"'):
-                at += 1
-        while data[at] != delimiter:
-            at += 1
-        at += 1
-    return at
-
-
-def _slow_number(text: str) -> float | None:
-    """What Python makes of a number that the kernel could not convert exactly; None where it can not be used."""
-    digits = text.strip().strip('"').strip()
-    if digits.lstrip("+-").isdigit() and abs(int(digits)) >= 1 << 63:
-        return None
-    value = float(digits)  # the kernel has seen that it is a decimal number
-    return value if np.isfinite(value) else None
-
-
-def _replaced(parsed: _Parsed, *, symbols: NDArray[np.int32]) -> _Parsed:
-    return _Parsed(
-        parsed.piece, parsed.ts, parsed.minutes_east, parsed.values, symbols, parsed.line_at, parsed.places,
-        parsed.issues, parsed.state,
-    )  # fmt: skip
-
-
-def _kept(parsed: _Parsed, keep: NDArray[np.bool_]) -> _Parsed:
-    """The rows to keep."""
-    count = int(keep.sum())
-    values = np.empty((len(parsed.values), count + 1), dtype=np.float64)[:, :count]  # laid out as in _parse_piece
-    values[:] = parsed.values[:, keep]
-    return _Parsed(
-        parsed.piece,
-        parsed.ts[keep],
-        parsed.minutes_east[keep],
-        values,
-        parsed.symbols[keep] if len(parsed.symbols) else parsed.symbols,
-        parsed.line_at[keep],
-        parsed.places,
-        parsed.issues,
-        parsed.state,
-    )

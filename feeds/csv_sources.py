@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol, cast
 import numpy as np
 import zstandard
 
-from feeds.csv_parse import LINE_BYTES_MAX
+from feeds.csv_codes import LINE_BYTES_MAX
 from papertape.core.errors import DataError
 from papertape.core.series import U1
 

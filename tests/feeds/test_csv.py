@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feeds import csv_parse, csv_sources
+from feeds import csv_codes, csv_numbers, csv_sources
 from feeds.csv import BarStamp, CsvOptions, Loaded, read_csv
 from feeds.csv_columns import symbol_of_name
 from feeds.timestamps import iso
@@ -21,7 +22,7 @@ from papertape.core.errors import DataError
 from papertape.core.model import EventKind, Severity
 from papertape.core.series import Series
 
-EQKER = Path("/work/shared/data/eqker")
+EQKER = Path(os.environ.get("PAPERTAPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "eqker"
 OPEN_STAMP = CsvOptions(bar_stamp=BarStamp.OPEN)
 CLOSE_STAMP = CsvOptions(bar_stamp=BarStamp.CLOSE)
 BAR_HEADER = "ts,open,high,low,close,volume"
@@ -310,7 +311,7 @@ def test_the_fingerprint_follows_the_content_not_the_place(tmp_path: Path) -> No
 def test_pieces_of_any_size_give_the_same_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     stamps = 1704207600000 + np.cumsum(rng.integers(0, 3, 3000))
-    rows = [f"{t},{'AB CD'.split()[i % 2]},{p:.4f},{s}" for i, (t, p, s) in
+    rows = [f"{t},{['AB', 'CD'][i % 2]},{p:.4f},{s}" for i, (t, p, s) in
             enumerate(zip(stamps.tolist(), rng.uniform(1, 2, 3000).tolist(), rng.integers(0, 99, 3000).tolist(),
                           strict=True))]  # fmt: skip
     file = tmp_path / "x.csv"
@@ -332,10 +333,10 @@ def test_pieces_of_any_size_give_the_same_series(tmp_path: Path, monkeypatch: py
 
 def parsed(text: str) -> float | None:
     data = np.frombuffer(text.encode() + b",\n", dtype=np.uint8)
-    value, end, status = csv_parse.read_number(data, 0, ord(","))
-    assert status in (csv_parse.FINE, csv_parse.SLOW_NUMBER)
-    assert status != csv_parse.FINE or end == len(text)
-    return float(value) if status == csv_parse.FINE else None
+    value, end, status = csv_numbers.read_number(data, 0, ord(","))
+    assert status in (csv_codes.FINE, csv_codes.SLOW_NUMBER)
+    assert status != csv_codes.FINE or end == len(text)
+    return float(value) if status == csv_codes.FINE else None
 
 
 def bits(value: float) -> bytes:
