@@ -75,14 +75,14 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
         daily=daily,
         drawdown=_drawdown(parts),
         time_in_market_ns=_time_in_market(parts),
-        scans=session.scans,
+        scans=session.log.scans,
         custom={
             name: (np.array([ts for ts, _ in rows], np.int64), np.array([value for _, value in rows]))
-            for name, rows in session.custom.items()
+            for name, rows in session.log.custom.items()
         },
-        guard=session.guard_events,
+        guard=session.log.guard,
         notes=_notes(parts),
-        log=session.log,
+        log=session.log.lines,
         journal=b"",
         settings={
             **parts.settings.as_plain(),
@@ -132,7 +132,7 @@ def _objects(values: list[Any]) -> np.ndarray[Any, Any]:
 
 def _orders(parts: RunParts, ends: Any) -> Columns:
     """Orders as ORDER_COLUMNS; ``ends`` are the reports that are not fills."""
-    book = parts.session.book
+    book = parts.session.desk.book
     requests = book.requests
     n = len(requests)
     rows = parts.session.state.orders[:n]
@@ -223,7 +223,7 @@ def _buckets(parts: RunParts) -> Columns:
 
 
 def _points(parts: RunParts, fills: Any) -> Columns:
-    daily = parts.session.daily
+    daily = parts.session.log.daily
     account = parts.session.state.account[0]
     extremes = [
         (int(account["deep_peak_ts"]), float(account["deep_peak"])),
@@ -239,7 +239,7 @@ def _points(parts: RunParts, fills: Any) -> Columns:
 
 def _daily(parts: RunParts, equity_end: float) -> Columns:
     session = parts.session
-    rows = [row for row in session.daily if session.calendar.open[session.calendar.date.index(row[0])] <= parts.end]
+    rows = [row for row in session.log.daily if session.calendar.open[session.calendar.date.index(row[0])] <= parts.end]
     rows = [row for row in rows if row[1] > parts.start]
     i = session.session_index
     if i < len(session.calendar.open) and session.calendar.open[i] < parts.end:
@@ -268,14 +268,14 @@ def _time_in_market(parts: RunParts) -> int:
 
 
 def _notes(parts: RunParts) -> list[Note]:
-    notes = [*parts.tape.notes, *parts.session.notes.values(), *parts.broker.notes.values()]
+    notes = [*parts.tape.notes, *parts.session.log.notes.values(), *parts.broker.notes.values()]
     if parts.tape.synthetic:
         notes.insert(0, Note("synthetic", "the tape is synthetic: a generated market, not a recorded one"))
     ambiguous = int(np.count_nonzero(parts.session.state.reports["ambiguous"][: _reports(parts)]))
     if ambiguous:
         text = "fills inside a bar that left open what came first; each was resolved against the strategy"
         notes.append(Note("ambiguous", text, Severity.WARNING, ambiguous))
-    if not len(parts.session.book):
+    if not len(parts.session.desk.book):
         notes.append(Note("no_orders", "the strategy gave no orders", Severity.WARNING))
     return notes
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from papertape.core.model import OrderStatus
+from papertape.core.orders import OrderRequest
 from papertape.core.state import REASON_TEXT, Reason, State
 
 
@@ -37,7 +38,7 @@ class MemoryJournal:
             if record[0] == "reports":
                 lines.extend(encoder.encode(each) for each in self._reports(record[1], record[2], symbols))
             else:
-                lines.append(encoder.encode(list(record)))
+                lines.append(encoder.encode(_plain(record)))
         return b"\n".join(lines) + b"\n" if lines else b""
 
     def _reports(self, begin: int, end: int, symbols: list[str]) -> list[list[Any]]:
@@ -49,3 +50,17 @@ class MemoryJournal:
             else:
                 found.append(["status", *head, REASON_TEXT[Reason(int(x["reason"]))]])
         return found
+
+
+def _plain(record: tuple[Any, ...]) -> list[Any]:
+    """A record as JSON-able values; an order request becomes what it asks for."""
+    out: list[Any] = []
+    for value in record:
+        if isinstance(value, OrderRequest):
+            out += [
+                value.symbol, value.side.name, value.quantity, value.type.name, value.limit_price, value.stop_price,
+                value.trail, value.tif.name, value.group, value.parent, value.tag,
+            ]  # fmt: skip
+        else:
+            out.append(value)
+    return out

@@ -43,7 +43,8 @@ from papertape.core.requests import (
     duration,
 )
 from papertape.core.schedule import time_of_day
-from papertape.core.session import Handlers, Session
+from papertape.core.ports import Handlers
+from papertape.core.session import Session
 from papertape.core.timers import Priority
 from strategies.parameters import Parameter, checked_values, parameters_of
 
@@ -142,7 +143,7 @@ class Strategy:
         """Orders that can still fill, of one instrument or of all, oldest first."""
         session = self._session
         j = None if symbol is None else session.instrument_index(symbol)
-        return [Order(session.book, number) for number in session.book.working(j)]
+        return [Order(session.desk.book, number) for number in session.desk.book.working(j)]
 
     # -- market data ------------------------------------------------------------------------------------------
 
@@ -162,17 +163,19 @@ class Strategy:
             if length.unit is Unit.SESSION and length.count != 1:
                 raise StrategyError(f"bars of {bars}: up to one session is possible")
         deaf = []
+        now = session.interrupt()
         for symbol in [symbols] if isinstance(symbols, str) else list(symbols):
-            if not session.hear(session.instrument_index(symbol), when, bars_ns):
+            if not session.watchlist.hear(session.instrument_index(symbol), when, bars_ns, now):
                 deaf.append(symbol)
         if deaf:
             text = f"{deaf[0]} (and {len(deaf) - 1} more)" if len(deaf) > 1 else deaf[0]
-            session.note("nothing_to_hear", f"the tape has no events of {text} that the strategy's callbacks hear")
+            session.log.note("nothing_to_hear", f"the tape has no events of {text} that the strategy's callbacks hear")
 
     def unsubscribe(self, symbols: str | Iterable[str]) -> None:
         """Hear nothing more of instruments."""
         for symbol in [symbols] if isinstance(symbols, str) else list(symbols):
-            self._session.forget(self._session.instrument_index(symbol))
+            self._session.interrupt()
+            self._session.watchlist.forget(self._session.instrument_index(symbol))
 
     def scan(
         self,
@@ -197,9 +200,9 @@ class Strategy:
 
     def _heard_scan(self, reply: Any) -> Any:
         scan: Scan = reply.value
-        self._session.scans.append(scan)
+        self._session.log.scans.append(scan)
         if scan.note:
-            self._session.note("scan", f"scan {scan.code}: {scan.note}", Severity.INFO)
+            self._session.log.note("scan", f"scan {scan.code}: {scan.note}", Severity.INFO)
         return self.on_scan(scan)
 
     def snapshot(self, symbols: Iterable[str]) -> Awaited:
@@ -283,9 +286,9 @@ class Strategy:
             tag=tag,
         )
         if parent is not None and parent.number == 0:
-            return Order(session.book, 0, request, "its parent order was refused")
-        number, reason = session.submit(request)
-        return Order(session.book, number, request, reason)
+            return Order(session.desk.book, 0, request, "its parent order was refused")
+        number, reason = session.desk.submit(request, session.interrupt())
+        return Order(session.desk.book, number, request, reason)
 
     def bracket(
         self,
@@ -311,18 +314,18 @@ class Strategy:
 
     def new_group(self) -> int:
         """A new one-cancels-other group for :meth:`order`."""
-        return self._session.new_group()
+        return self._session.desk.new_group()
 
     def cancel(self, order: Order) -> None:
         """Ask for an order to be cancelled; cancelling what has ended does nothing."""
         if order.is_working:
-            self._session.cancel(order.number)
+            self._session.desk.cancel(order.number, self._session.interrupt())
 
     def modify(
         self, order: Order, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> None:
         """Ask for a working order's total quantity or prices to be replaced."""
-        self._session.modify(order.number, quantity, limit, stop)
+        self._session.desk.modify(order.number, quantity, limit, stop, self._session.interrupt())
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -342,8 +345,7 @@ class Strategy:
     def _repeat(self, action: Any, at: str | None, every: str | float | None, *, at_once: bool) -> None:
         """Arrange for ``action(ts)`` at a session time and then as often as ``every`` says."""
         session = self._session
-        session.interrupt()
-        now = session.now
+        now = session.interrupt()
         each_day = every == "day"
         length = None if every is None or each_day else duration(every)
         if length is not None and length.unit is Unit.SESSION:
@@ -378,11 +380,11 @@ class Strategy:
 
     def log(self, *words: object) -> None:
         """Say something; it is kept with the run and shown with its time."""
-        self._session.say(" ".join(map(str, words)))
+        self._session.log.say(self.now, " ".join(map(str, words)))
 
     def record(self, name: str, value: float) -> None:
         """A value of a series of the strategy's own, for the report."""
-        self._session.record(name, float(value))
+        self._session.log.record(self.now, name, float(value))
 
     # -- for the session ----------------------------------------------------------------------------------------------
 

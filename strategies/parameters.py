@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -24,28 +25,42 @@ class Parameter:
 
     def check(self, value: Any) -> Any:
         """``value`` as the parameter's type, a plain Python value; ConfigError where it is none or out of bounds."""
-        if value is None and value == self.default:
+        wanted_type, may_be_none = _without_none(self.type)
+        if value is None and (may_be_none or self.default is None):
+            return None
+        if may_be_none and isinstance(value, str) and value.strip().lower() == "none":
             return None
         value = _plain(value)
-        wants_list = get_origin(self.type) is list or self.type is list
+        wants_list = get_origin(wanted_type) is list or wanted_type is list
         if isinstance(value, str):
             text = value.strip()
             if wants_list:
                 value = [part.strip() for part in text.split(",") if part.strip()]
-            elif self.type is float and text.endswith("%"):
+            elif wanted_type is float and text.endswith("%"):
                 value = _percent(text)
-            elif self.type is float or self.type is int:
+            elif wanted_type is float or wanted_type is int:
                 value = text.replace("_", "")
         elif wants_list and not isinstance(value, list):
             value = list(value)
-        wanted = Annotated[self.type, msgspec.Meta(**self.bounds)] if self.bounds else self.type
+        wanted = Annotated[wanted_type, msgspec.Meta(**self.bounds)] if self.bounds else wanted_type
         try:
             checked = msgspec.convert(value, wanted, strict=False)
         except msgspec.ValidationError as error:
+            if get_origin(wanted_type) is Literal:
+                known = [str(each) for each in get_args(wanted_type)]
+                raise ConfigError(f"{self.name}={value!r} is none of {', '.join(known)}") from None
             raise ConfigError(f"{self.name}={value!r}: {_reason(str(error))}") from None
         if isinstance(checked, float) and not math.isfinite(checked):
             raise ConfigError(f"{self.name}={value!r}: a finite number is needed")
         return checked
+
+
+def _without_none(wanted: Any) -> tuple[Any, bool]:
+    """``X | None`` as (X, True), anything else as itself and False: bounds are those of X."""
+    if get_origin(wanted) not in (Union, UnionType):
+        return wanted, False
+    rest = [each for each in get_args(wanted) if each is not NoneType]
+    return (rest[0], True) if len(rest) == 1 else (wanted, NoneType in get_args(wanted))
 
 
 def _plain(value: Any) -> Any:

@@ -12,23 +12,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from papertape.core.model import Bar, EventKind, Quote, Trade
+from papertape.core.ports import Handler, Handlers, WakeUp
 from papertape.core.series import F8, I8, Batch
 from papertape.core.subscriptions import Wakes
 
 if TYPE_CHECKING:
-    from papertape.core.session import Handler, Handlers, Session, WakeUp
+    from papertape.core.session import Session
+
+QUOTE = int(EventKind.QUOTE)
+TRADE = int(EventKind.TRADE)
+BAR = int(EventKind.BAR)
 
 
-def event_at(
-    batch: Batch, m: int, previous: float, symbols: Sequence[str], handlers: Handlers
+class HeardEvents:
+    """The events of a batch that a strategy hears, ready to be made into objects.
+
+    ``index`` holds their places in the batch, ascending. Only what is heard is turned into Python numbers.
+    """
+
+    __slots__ = ("_batch", "_columns", "_handlers", "_instruments", "_kinds", "_previous", "_symbols", "_times", "index")
+
+    def __init__(self, batch: Batch, wakes: Wakes, symbols: Sequence[str], handlers: Handlers) -> None:
+        self._batch = batch
+        self._symbols = symbols
+        self._handlers = handlers
+        self.index: Sequence[int]
+        if wakes.is_all:
+            self.index = range(len(batch))
+            where = np.arange(len(batch))
+            price = batch.columns[0]
+            self._previous = [wakes.before.price, *price[:-1].tolist()] if batch.kind[0] == TRADE else []
+        else:
+            where = wakes.index
+            self.index = where.tolist()
+            self._previous = wakes.previous.tolist()
+        n = len(self.index)
+        self._kinds = batch.kind[where].tolist() if len(batch.kind) > 1 else batch.kind.tolist() * n
+        many = len(batch.instrument) > 1
+        self._instruments = batch.instrument[where].tolist() if many else batch.instrument.tolist() * n
+        self._times = batch.ts[where].tolist()
+        used = 4 if QUOTE in self._kinds else 2
+        self._columns = [column[where].tolist() for column in batch.columns[:used]]
+
+    def is_bar(self, k: int) -> bool:
+        """Whether the k-th heard event is a bar."""
+        return self._kinds[k] >= BAR
+
+    def event(self, k: int) -> tuple[Handler | None, Trade | Quote, int]:
+        """The k-th heard event (a trade or a quote), who hears it, and its time."""
+        c = self._columns
+        ts = self._times[k]
+        symbol = self._symbols[self._instruments[k]]
+        if self._kinds[k] == TRADE:
+            return self._handlers.trade, Trade(symbol, ts, c[0][k], c[1][k], self._previous[k]), ts
+        return self._handlers.quote, Quote(symbol, ts, c[0][k], c[1][k], c[2][k], c[3][k]), ts
+
+
+def one_event(
+    batch: Batch, i: int, wakes: Wakes, symbols: Sequence[str], handlers: Handlers
 ) -> tuple[Handler | None, Trade | Quote]:
-    """The trade or quote at an index of a batch, and the handler that hears it."""
-    c = batch.columns
-    ts = int(batch.ts[m])
-    symbol = symbols[batch.instrument[m if len(batch.instrument) > 1 else 0]]
-    if batch.kind[m if len(batch.kind) > 1 else 0] == EventKind.TRADE:
-        return handlers.trade, Trade(symbol, ts, float(c[0][m]), float(c[1][m]), previous)
-    return handlers.quote, Quote(symbol, ts, float(c[0][m]), float(c[1][m]), float(c[2][m]), float(c[3][m]))
+    """The trade or quote at a place of a uniform batch that is heard whole, and who hears it."""
+    values = [float(column[i]) for column in batch.columns[:4] if len(column) == len(batch)]
+    symbol, ts = symbols[batch.instrument[0]], int(batch.ts[i])
+    if batch.kind[0] == TRADE:
+        before = float(batch.columns[0][i - 1]) if i else wakes.before.price
+        return handlers.trade, Trade(symbol, ts, values[0], values[1], before)
+    return handlers.quote, Quote(symbol, ts, *values)
 
 
 class Bars:
@@ -153,10 +202,10 @@ def plays_in_runs(batch: Batch, wakes: Wakes, handlers: Handlers) -> bool:
     """Whether a batch's events can be driven through one plain handler in runs."""
     if not wakes.is_all or not batch.uniform:
         return False
-    kind = batch.kind[0]
-    if kind == EventKind.TRADE:
+    kind = int(batch.kind[0])
+    if kind == TRADE:
         handler = handlers.trade
-    elif kind == EventKind.QUOTE:
+    elif kind == QUOTE:
         handler = handlers.quote
     else:
         handler = None if handlers.bars is not None else handlers.bar
@@ -188,7 +237,7 @@ class ColumnLists:
         self.begin = i
         self.end = min(len(batch), i + self.WINDOW)
         window = slice(i, self.end)
-        used = {EventKind.TRADE: 2, EventKind.QUOTE: 4}.get(EventKind(int(batch.kind[0])), 5)
+        used = {TRADE: 2, QUOTE: 4}.get(int(batch.kind[0]), 5)
         self.times = batch.ts[window].tolist()
         self.columns = [column[window].tolist() for column in batch.columns[:used]]
         if used == 5:
@@ -228,12 +277,12 @@ class EventRun:
         self._times = lists.times[a:b]
         self._walker = iter(self._times)
         columns = [column[a:b] for column in lists.columns]
-        kind = batch.kind[0]
-        if kind == EventKind.TRADE:
+        kind = int(batch.kind[0])
+        if kind == TRADE:
             before = float(batch.columns[0][self._begin - 1]) if self._begin else self._wakes.before.price
             events: Iterator[Any] = map(Trade, symbol, self._walker, *columns, chain((before,), columns[0]))
             handler = handlers.trade
-        elif kind == EventKind.QUOTE:
+        elif kind == QUOTE:
             events = map(Quote, symbol, self._walker, *columns)
             handler = handlers.quote
         else:
@@ -265,5 +314,5 @@ class EventRun:
         if self.settled < target:
             self.settled, _ = self._session.broker.advance(self.settled, target, False)
             assert self.settled == target, "what was run ahead of can not stop the second time"
-            if self._batch.kind[0] >= EventKind.BAR:
+            if self._batch.kind[0] >= BAR:
                 self._session.broker.close_group()

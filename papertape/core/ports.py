@@ -1,8 +1,8 @@
-"""What a session needs of the world around it: a feed, a broker, a journal. Each with few methods."""
+"""What a session needs of the world around it: a strategy's handlers, a feed, a broker, a journal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from papertape.core.guard import Approved
@@ -11,6 +11,26 @@ from papertape.core.requests import Reply, Request
 from papertape.core.series import Batch
 from papertape.core.state import State, Stop
 from papertape.core.timers import Timers
+
+
+Handler = Callable[[Any], Any]
+WakeUp = tuple[Handler, Any]
+"""A handler and what it is to hear."""
+
+
+class Handlers(NamedTuple):
+    """A strategy's callbacks; None where it does not override one, which then costs nothing."""
+
+    start: Handler | None = None
+    trade: Handler | None = None
+    quote: Handler | None = None
+    bar: Handler | None = None
+    bars: Handler | None = None
+    scan: Handler | None = None
+    time: Handler | None = None
+    order: Handler | None = None
+    fill: Handler | None = None
+    stop: Handler | None = None
 
 
 class Image(NamedTuple):

@@ -1,0 +1,42 @@
+"""Moving average cross: hold while the fast average of closes is above the slow one."""
+
+from collections import defaultdict, deque
+from statistics import fmean
+
+from papertape import Bar, Strategy, errors, parameter
+
+
+class SmaCross(Strategy):
+    """Buy when the fast simple moving average of closes crosses above the slow one, sell when it crosses below.
+
+    Long only. ``invest`` of the account's net liquidation is split evenly over the symbols of the run. Orders are
+    decided at a bar's close and go to the market: they fill at the next bar's open, or at the next trade or quote.
+    """
+
+    fast: int = parameter(10, at_least=1, help="bars in the fast average")
+    slow: int = parameter(30, at_least=2, help="bars in the slow average")
+    bars: str | None = parameter(None, help="length of the bars, as 5m or 1h; without it the tape's own")
+    invest: float = parameter(0.9, above=0, at_most=1, help="part of net liquidation to invest over all symbols")
+
+    def on_start(self) -> None:
+        if self.fast >= self.slow:
+            raise errors.ConfigError(f"fast={self.fast} is not below slow={self.slow}; choose a shorter fast average")
+        self.closes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=self.slow))
+        self.is_above: dict[str, bool] = {}
+        self.subscribe(self.symbols, bars=self.bars)
+
+    def on_bar(self, bar: Bar) -> None:
+        closes = self.closes[bar.symbol]
+        closes.append(bar.close)
+        if len(closes) < self.slow:
+            return
+        is_above = fmean(list(closes)[-self.fast :]) > fmean(closes)
+        was_above = self.is_above.get(bar.symbol, is_above)  # the first averages cross nothing
+        self.is_above[bar.symbol] = is_above
+        position = self.position(bar.symbol)
+        if is_above and not was_above and not position.committed:
+            share = self.invest * self.account.equity / len(self.symbols)
+            if share >= bar.close:
+                self.buy(bar.symbol, share // bar.close)
+        elif was_above and not is_above and position.sellable:
+            self.sell(bar.symbol, position.sellable)
