@@ -12,17 +12,20 @@ import sys
 
 _OWN_PACKAGES = ("strategies", "feeds", "brokers", "backtests", "gateway")
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    "backtests.run": ("backtest",),
     "papertape.core": ("errors", "scanner"),
     "papertape.core.delivery": ("Bars",),
     "papertape.core.filters": ("changed", "condition", "crossed", "every", "moved"),
     "papertape.core.ledger": ("Account", "Position"),
     "papertape.core.model": (
         "Bar", "Fill", "Instrument", "InstrumentType", "Mode", "OrderStatus", "OrderType", "OrderUpdate", "Quote",
-        "Scan", "ScanRow", "ScanSpec", "Side", "TimeInForce", "Trade",
+        "Scan", "ScanRow", "ScanSpec", "Side", "TimeEvent", "TimeInForce", "Trade",
     ),
     "papertape.core.orders": ("Order",),
+    "papertape.core.requests": ("Snapshot",),
     "papertape.runs": ("Run", "open_run"),
     "strategies.base": ("Bracket", "Strategy"),
+    "strategies.parameters": ("parameter",),
 }  # fmt: skip
 """Module -> the names that it provides here; a name that is no attribute of it is a module inside it."""
 

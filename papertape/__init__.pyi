@@ -1,3 +1,4 @@
+from backtests.run import backtest as backtest
 from papertape.core import errors as errors
 from papertape.core import scanner as scanner
 from papertape.core.delivery import Bars as Bars
@@ -21,10 +22,13 @@ from papertape.core.model import Scan as Scan
 from papertape.core.model import ScanRow as ScanRow
 from papertape.core.model import ScanSpec as ScanSpec
 from papertape.core.model import Side as Side
+from papertape.core.model import TimeEvent as TimeEvent
 from papertape.core.model import TimeInForce as TimeInForce
 from papertape.core.model import Trade as Trade
 from papertape.core.orders import Order as Order
+from papertape.core.requests import Snapshot as Snapshot
 from papertape.runs import Run as Run
 from papertape.runs import open_run as open_run
 from strategies.base import Bracket as Bracket
 from strategies.base import Strategy as Strategy
+from strategies.parameters import parameter as parameter

@@ -17,6 +17,7 @@ class OpeningRangeBreakout(Strategy):
     exit_at: str = parameter("close-5m", help="session time to leave at, as 15:55, open+2h or close-5m")
 
     def on_start(self) -> None:
+        """Hear bars as long as the opening range; be woken when it is over, and when to leave."""
         self.latest: dict[str, Bar] = {}
         self.exits: dict[str, int] = {}  # the stop and the timed exit: one cancels the other
         self.subscribe(self.symbols, bars=f"{self.range_minutes}m")
@@ -24,9 +25,11 @@ class OpeningRangeBreakout(Strategy):
         self.at(self.exit_at, every="day", label="leave")
 
     def on_bar(self, bar: Bar) -> None:
+        """Remember the last bar of each symbol."""
         self.latest[bar.symbol] = bar
 
     def on_time(self, time: TimeEvent) -> None:
+        """Leave, or enter wherever the bar that has just closed was the session's first."""
         if time.label == "leave":
             self.leave()
             return

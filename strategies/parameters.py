@@ -20,7 +20,7 @@ class Parameter:
     name: str
     type: Any
     default: Any
-    bounds: Mapping[str, float]
+    bounds: Mapping[str, Any]
     help: str = ""
 
     def check(self, value: Any) -> Any:

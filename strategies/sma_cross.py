@@ -19,6 +19,7 @@ class SmaCross(Strategy):
     invest: float = parameter(0.9, above=0, at_most=1, help="part of net liquidation to invest over all symbols")
 
     def on_start(self) -> None:
+        """Hear the bars of every symbol of the run."""
         if self.fast >= self.slow:
             raise errors.ConfigError(f"fast={self.fast} is not below slow={self.slow}; choose a shorter fast average")
         self.closes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=self.slow))
@@ -26,6 +27,7 @@ class SmaCross(Strategy):
         self.subscribe(self.symbols, bars=self.bars)
 
     def on_bar(self, bar: Bar) -> None:
+        """Update the averages; trade where they cross."""
         closes = self.closes[bar.symbol]
         closes.append(bar.close)
         if len(closes) < self.slow:

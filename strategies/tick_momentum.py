@@ -25,6 +25,7 @@ class TickMomentum(Strategy):
     rescan: bool = parameter(False, help="scan in every session, not only once; adds symbols, drops none")
 
     def on_start(self) -> None:
+        """Follow the named symbols, or ask for the scan."""
         self.followed: set[str] = set()
         if self.universe:
             self.follow(self.universe)
@@ -33,6 +34,7 @@ class TickMomentum(Strategy):
             self.scan(active, rows=self.top, at=self.scan_at, every="day" if self.rescan else None)
 
     def on_scan(self, scan: Scan) -> None:
+        """Follow what the scan found."""
         self.log(f"most active: {', '.join(scan.symbols) or 'none'}")
         self.follow(scan.symbols)
 
@@ -42,6 +44,7 @@ class TickMomentum(Strategy):
         self.followed.update(symbols)
 
     def on_trade(self, trade: Trade) -> None:
+        """Called for jumps and drops only: the subscription's filter sees to that."""
         position = self.position(trade.symbol)
         if trade.change > 0:
             self.buy(trade.symbol, self.add_quantity if position.committed else self.entry_quantity)
