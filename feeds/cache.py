@@ -107,7 +107,6 @@ class EntryWriter:
         found = self._cache.find(self._key)
         if found is None:
             raise StoreError("what was written cannot be read back")
-        self._cache.evict()
         return found
 
     def discard(self) -> None:
@@ -127,6 +126,7 @@ class ColumnCache:
         self.folder = cache_folder() / "columns" if folder is None else folder
         self.limit_bytes = limit_bytes
         self._in_use: set[str] = set()
+        self._writes = False
 
     def find(self, key: str) -> CachedColumns | None:
         """The entry of a key, None where there is none that is whole."""
@@ -150,8 +150,10 @@ class ColumnCache:
     def begin(self, key: str) -> EntryWriter:
         """Start to write an entry. Raises StoreError where the folder can not be written."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._remove_abandoned()
+            if not self._writes:
+                self._writes = True
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._remove_abandoned()
             return EntryWriter(self, key, Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder)))
         except OSError as error:
             raise StoreError(str(error)) from error
@@ -180,7 +182,12 @@ class ColumnCache:
         return freed
 
     def evict(self) -> None:
-        """Remove the entries that were used longest ago until the rest fits, sparing those in use here."""
+        """Remove the entries that were used longest ago until the rest fits, sparing those in use here.
+
+        To be called when all is written: it looks at every entry. Nothing is done where nothing was written.
+        """
+        if not self._writes:
+            return
         total = 0
         for entry in self.entries():
             total += entry.size_bytes

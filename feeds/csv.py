@@ -50,6 +50,8 @@ def read_csv(
         meter.end()
     series, trouble = join_texts(texts, cache)
     unwritable = unwritable or trouble
+    if cache is not None:
+        cache.evict()
     notes = _notes(texts)
     if unwritable:
         notes.append(Note("cache", f"the column cache cannot be written ({unwritable}); the next run parses again"))

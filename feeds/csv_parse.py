@@ -20,8 +20,6 @@ from feeds.csv_codes import (
     CR,
     DATE,
     EMPTY_QUOTE,
-    EPOCH_NS,
-    EPOCH_S,
     FIELD,
     FIELD_AT,
     FINE,
@@ -139,9 +137,6 @@ def _symbol_code(data: Any, begin: int, end: int, slots: Any, places: Any, known
 @compiled
 def _number_field(data: Any, at: int, delimiter: int, kind: int, state: Any) -> Any:
     """A value: (value, where the field ends, status)."""
-    value, end = plain_number(data, at, delimiter)
-    if end >= 0:
-        return value, end, FINE
     value, end, status, exponent = number(data, at, delimiter)
     if exponent:
         state[FLAGS] |= SAW_EXPONENT
@@ -154,10 +149,6 @@ def _number_field(data: Any, at: int, delimiter: int, kind: int, state: Any) -> 
 def _stamp_field(data: Any, at: int, delimiter: int, minutes_east: Any, row: int, state: Any) -> Any:
     """A time in the form that the file's times have: (ns, where the field ends, status)."""
     form = state[FORM]
-    if EPOCH_S <= form <= EPOCH_NS:
-        ns, end = plain_epoch(data, at, delimiter, form)
-        if end >= 0:
-            return ns, end, FINE
     ns, end, status, row_form, east, flags = time_field(data, at, delimiter)
     state[ROW_FORM] = row_form
     if status == FINE:
@@ -168,6 +159,15 @@ def _stamp_field(data: Any, at: int, delimiter: int, minutes_east: Any, row: int
             status = OTHER_TIME_FORM
         if row_form == AWARE:
             minutes_east[row] = east
+    return ns, end, status
+
+
+@compiled
+def _date_or_clock(data: Any, at: int, delimiter: int, is_date: bool, state: Any) -> Any:
+    """A date or a time of day, where they have columns of their own: (ns, where the field ends, status)."""
+    ns, end, status, flags = part_field(data, at, delimiter, is_date)
+    state[FLAGS] |= flags
+    state[FORM] = NAIVE
     return ns, end, status
 
 
@@ -218,42 +218,40 @@ def parse_lines(
 ) -> None:  # fmt: skip
     """Parse lines from ``state[POSITION]`` on until ``data`` ends or an output is full.
 
-    ``data`` (uint8) ends with a line end. ``roles`` (int64) says what each column of the file is, ``field_of`` which
-    column value j is. Outputs, one entry a row from ``state[ROWS]`` on: ``ts`` (int64, ns), ``minutes_east`` (int16,
-    of times with an offset), ``values`` (float64, (columns, rows)), ``symbols`` (int32, numbers of ``places``),
-    ``line_at`` (int32, where the row's line begins). ``issues`` is int64 (n, ISSUE_WIDTH). A row with an issue is not
-    output, except for SLOW_NUMBER, which leaves a value to be filled in; of others ROW holds the form of the time.
+    ``data`` (uint8) ends with a line end. ``roles`` are those of the file's columns, ``field_of`` says which column
+    value j is. Outputs, one entry a row from ``state[ROWS]`` on: ``ts`` (ns), ``minutes_east`` (of times with an
+    offset), ``values`` (columns, rows), ``symbols`` (numbers of ``places``), ``line_at`` (where its line begins). A
+    row with an issue is not output, except for SLOW_NUMBER: a value to be filled in; of others ROW is the time's form.
     """
-    fields = len(roles)
-    begins = np.zeros(fields + 1, dtype=np.int64)
+    fields, begins = len(roles), np.zeros(len(roles) + 1, dtype=np.int64)
     at, row, symbol = state[POSITION], state[ROWS], -1
     while at < len(data) and row < len(ts) and state[ISSUES] + fields < len(issues) and state[SYMBOLS] < SYMBOLS_MAX:
-        begin, first_issue = at, state[ISSUES]
-        status, field, stamp = FINE, 0, 0
+        begin, first_issue, status, field, stamp = at, state[ISSUES], FINE, 0, 0
         is_blank = data[at] == LF or data[at] == CR
         while field < fields and not is_blank:
             begins[field] = at
             role = roles[field]
             if role >= NUMBER:
-                values[role - NUMBER, row], at, status = _number_field(data, at, delimiter, kind, state)
+                value, at = plain_number(data, at, delimiter)
+                if at < 0:
+                    value, at, status = _number_field(data, begins[field], delimiter, kind, state)
+                values[role - NUMBER, row] = value
                 if status == SLOW_NUMBER:
                     _put_issue(issues, SLOW_NUMBER, begin, begins[field], field, row, state)
                     status = FINE
             elif role == TIME:
-                stamp, at, status = _stamp_field(data, at, delimiter, minutes_east, row, state)
-            elif role == SKIP:
+                stamp, at = plain_epoch(data, at, delimiter, state[FORM])
+                if at < 0:
+                    stamp, at, status = _stamp_field(data, begins[field], delimiter, minutes_east, row, state)
+            elif role == SKIP or role == SYMBOL:
                 at, status = _text_field(data, at, delimiter, state)
-            elif role == SYMBOL:
-                at, status = _text_field(data, at, delimiter, state)
-                if status == FINE:
+                if role == SYMBOL and status == FINE:
                     symbol = _symbol_code(data, begins[field], at, slots, places, state[SYMBOLS], symbol)
                     symbols[row] = symbol
                     state[SYMBOLS] = max(state[SYMBOLS], symbol + 1)
             else:
-                ns, at, status, flags = part_field(data, at, delimiter, role == DATE)
+                ns, at, status = _date_or_clock(data, at, delimiter, role == DATE, state)
                 stamp += ns
-                state[FLAGS] |= flags
-                state[FORM] = NAIVE
             if status != FINE:
                 break
             field += 1

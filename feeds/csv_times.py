@@ -42,16 +42,19 @@ _END_NS = 84_371 * _DAY_NS  # 2201-01-01
 _DAYS_BEFORE_MONTH = np.array([0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], dtype=np.int64)
 _DAYS_IN_MONTH = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int64)
 _POWERS = np.array([10**k for k in range(19)], dtype=np.int64)
-_EPOCH_UNIT = np.array([0, _NS_PER_S, 1_000_000, 1_000, 1], dtype=np.int64)
-_EPOCH_LEAST = np.array([0, 0, 10**11, 10**14, 10**17], dtype=np.int64)
-_EPOCH_END = np.array([0, *(_END_NS // unit for unit in _EPOCH_UNIT[1:].tolist())], dtype=np.int64)
+_EPOCH_UNIT = np.array([0, _NS_PER_S, 1_000_000, 1_000, 1, 0, 0, 0], dtype=np.int64)  # by form
+_EPOCH_LEAST = np.array([0, 0, 10**11, 10**14, 10**17, 0, 0, 0], dtype=np.int64)
+_EPOCH_END = np.array([_END_NS // unit if unit else 0 for unit in _EPOCH_UNIT.tolist()], dtype=np.int64)
 _U1 = np.uint64(1)
 _ZERO, _NINE, _TEN = np.uint64(48), np.uint64(9), np.uint64(10)
 
 
 @compiled
 def plain_epoch(data: Any, at: int, delimiter: int, form: int) -> Any:
-    """The fast lane for whole numbers of a known unit: (ns, where the field ends), -1 where it is anything else."""
+    """The fast lane for whole numbers of a known unit: (ns, where the field ends), -1 where it is anything else.
+
+    Of a form that is no epoch no number fits.
+    """
     here = np.uint64(at)
     value = np.uint64(0)
     digit = np.uint64(data[here]) - _ZERO

@@ -193,7 +193,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_used(
     for file in (*left[0].iterdir(), left[0]):
         os.utime(file, (old, old))
     write_tape(tape, 10)
-    read_csv([tape], CsvOptions(), cache=cache)
+    read_csv([tape], CsvOptions(), cache=ColumnCache(cache.folder))
     assert not left[0].exists()
     forbid_parsing(monkeypatch)
     read_csv([tape], CsvOptions(), cache=cache)
