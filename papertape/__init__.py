@@ -16,6 +16,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "papertape.core": ("errors", "scanner"),
     "papertape.core.delivery": ("Bars",),
     "papertape.core.filters": ("changed", "condition", "crossed", "every", "moved"),
+    "papertape.core.guard": ("GuardSettings",),
     "papertape.core.ledger": ("Account", "Position"),
     "papertape.core.model": (
         "Bar", "Fill", "Instrument", "InstrumentType", "Mode", "OrderStatus", "OrderType", "OrderUpdate", "Quote",

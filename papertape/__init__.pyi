@@ -7,6 +7,7 @@ from papertape.core.filters import condition as condition
 from papertape.core.filters import crossed as crossed
 from papertape.core.filters import every as every
 from papertape.core.filters import moved as moved
+from papertape.core.guard import GuardSettings as GuardSettings
 from papertape.core.ledger import Account as Account
 from papertape.core.ledger import Position as Position
 from papertape.core.model import Bar as Bar
