@@ -146,6 +146,16 @@ def first_at_or_after(ts: I8, begin: int, end: int, bound: int) -> int:
 
 
 @compiled
+def first_beyond(r: Any, cash: float, price: F8, begin: int, end: int, level: float, above: bool) -> int:
+    """First trade in [begin, end) at which equity is at or above (below) a level that it is known to reach."""
+    for k in range(begin, end):
+        equity = cash + position_value(r, price[k])
+        if (equity >= level) if above else (equity <= level):
+            return k
+    return end - 1
+
+
+@compiled
 def mark_run(
     account: Any,
     instruments: Any,
@@ -206,14 +216,25 @@ def mark_run(
         a_high = a.cash + position_value(r, high)
         if a_low > a_high:
             a_low, a_high = a_high, a_low
-        calm = (
-            a_high <= a.peak
-            and a_high <= a.guard_peak
-            and a_low / a.peak - 1.0 >= a.depth
-            and not (a.recovery_ts == 0 and a.depth < 0.0 and a_high >= a.deep_peak)
-            and (a.tripped != 0 or not (a_low < a.floor or a_low < a.guard_peak * a.peak_fraction))
-        )
-        if calm:
+        is_peak = a_high > a.peak
+        is_deeper = a_low / a.peak - 1.0 < a.depth
+        recovers = a.recovery_ts == 0 and a.depth < 0.0 and a_high >= a.deep_peak
+        is_safe = a.tripped != 0 or not (a_low < a.floor or a_low < max(a_high, a.guard_peak) * a.peak_fraction)
+        # In all but the tangled cases the block's extremes say all: where they are is looked for, nothing is replayed.
+        if is_safe and not (is_peak and a_low / a_high - 1.0 < a.depth) and not (recovers and is_deeper):
+            if recovers:
+                a.recovery_ts = ts[first_beyond(r, a.cash, price, i, stop, a.deep_peak, True)]
+            if is_peak:
+                a.peak = a_high
+                a.peak_ts = ts[first_beyond(r, a.cash, price, i, stop, a_high, True)]
+            elif is_deeper:
+                a.depth = a_low / a.peak - 1.0
+                a.deep_peak = a.peak
+                a.deep_peak_ts = a.peak_ts
+                a.deep_trough = a_low
+                a.deep_trough_ts = ts[first_beyond(r, a.cash, price, i, stop, a_low, False)]
+                a.recovery_ts = 0
+            a.guard_peak = max(a.guard_peak, a_high)
             a.equity = a.cash + position_value(r, price[stop - 1])
             a.open_ts = ts[stop - 1]
             a.open_last = a.equity
