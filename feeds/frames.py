@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feeds.bar_bounds import bar_bounds
+from feeds.csv_codes import CLOCK, DATE, SYMBOL, TIME
 from feeds.csv_columns import Layout, read_header, symbol_fault
 from feeds.csv_options import BarStamp
-from feeds.csv_parse import CLOCK, DATE, SYMBOL, TIME
 from feeds.csv_validate import GapCounts, daily_times, session_arrays
 from feeds.timestamps import LOCAL_MISSING, NS_PER_DAY, offset_at, to_utc, zone_table
 from papertape.core.errors import ConfigError, DataError, did_you_mean
