@@ -13,7 +13,6 @@ from feeds.frames import ArrayOptions, Table, table_series
 from papertape.core.errors import ConfigError, DataError
 from papertape.core.series import Series
 
-
 ENDINGS = (".parquet", ".pq")
 
 

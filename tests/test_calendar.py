@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ def ns(text: str, zone: ZoneInfo = NEW_YORK) -> int:
 
 
 def dates(times: SessionTimes) -> list[str]:
-    return [(datetime(1970, 1, 1) + timedelta(days=day)).date().isoformat() for day in times.date]
+    return [(date(1970, 1, 1) + timedelta(days=day)).isoformat() for day in times.date]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,10 @@ def test_an_early_close_is_known(folder: Path) -> None:
 
 def test_the_clock_change_moves_the_open_in_utc(folder: Path) -> None:
     times = session_times("XNYS", ns("2024-03-08T10:00"), ns("2024-03-11T10:00"), folder=folder)
-    opens = {day: datetime.fromtimestamp(open_ // 10**9, UTC).hour for day, open_ in zip(dates(times), times.open)}
+    opens = {
+        day: datetime.fromtimestamp(open_ // 10**9, UTC).hour
+        for day, open_ in zip(dates(times), times.open, strict=True)
+    }
     assert (opens["2024-03-08"], opens["2024-03-11"]) == (14, 13)
 
 
