@@ -105,8 +105,23 @@ def test_a_changed_file_is_parsed_again(tape: Path, cache: ColumnCache) -> None:
     os.utime(tape, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size and time: the content tells
     after = read_csv([tape], CsvOptions(), cache=cache)
     assert after.series[0].columns[0][0] == before.series[0].columns[0][0] + 100
+    content = bytearray(tape.read_bytes())
+    content[content.index(b",200.25") + 1] = ord("9")
+    tape.write_bytes(content)
+    os.utime(tape, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert read_csv([tape], CsvOptions(), cache=cache).series[0].columns[0][0] == 900.25
     write_tape(tape, 4000)
     assert len(read_csv([tape], CsvOptions(), cache=cache).series[0]) == 4000
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tape: Path, cache: ColumnCache) -> None:
+    def grow(done: int, total: int) -> None:
+        with tape.open("a") as file:
+            file.write("1704207700000,1,1\r\n")
+
+    with pytest.raises(DataError, match="changed while it was read"):
+        read_csv([tape], CsvOptions(), cache=cache, progress=grow)
+    assert cache.entries() == []
 
 
 def test_other_options_are_another_entry(tape: Path, cache: ColumnCache) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feeds import csv_codes, csv_numbers, csv_sources
+from feeds import csv_codes, csv_finish, csv_numbers, csv_sources
 from feeds.csv import BarStamp, CsvOptions, Loaded, read_csv
 from feeds.csv_columns import symbol_of_name
 from feeds.timestamps import iso
@@ -329,6 +329,32 @@ def test_pieces_of_any_size_give_the_same_series(tmp_path: Path, monkeypatch: py
             assert one.row.tobytes() == other.row.tobytes()
         assert pieces.fingerprint == whole.fingerprint
         assert [(n.code, n.count) for n in pieces.notes] == [(n.code, n.count) for n in whole.notes]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_rows_are_arranged_by_symbol_in_stretches_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+) -> None:
+    expected: dict[str, list[int]] = {}
+    rows = []
+    for i in range(100):
+        symbol = "ABC"[i * i % 3]
+        expected.setdefault(symbol, []).append(i + 1)
+        rows.append(f"{1704207600 + i},{symbol},{i + 1},1")
+    file = write(tmp_path, "x.csv", "ts,symbol,price,size", *(rows[::-1] if newest_first else rows))
+    monkeypatch.setattr(csv_finish, "CHUNK_ROWS", 7)
+    loaded = read_csv([file], CsvOptions())
+    assert {s.symbol: s.columns[0].tolist() for s in loaded.series} == expected
+    assert all(s.row is not None and (s.row + 1 == s.columns[0]).all() for s in loaded.series)
+
+
+def test_a_bar_never_begins_before_the_one_before_it_ends(tmp_path: Path) -> None:
+    stamps = [1704207600, 1704207900, 1704208200, 1704208260]
+    file = write(tmp_path, "A.csv", *bars_at(*map(str, stamps)))
+    closed, opened = only(read_csv([file], CLOSE_STAMP)), only(read_csv([file], OPEN_STAMP))
+    assert closed.start is not None
+    assert closed.start[-1] == 1704208200 * NS
+    assert opened.ts[-2] == 1704208260 * NS
 
 
 def parsed(text: str) -> float | None:
