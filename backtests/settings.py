@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from brokers.fees import FeeModel
 from brokers.sim import FillRules, parse_slippage
 from feeds.playback import ConfirmPolicy
-from papertape.core.errors import ConfigError
-from papertape.core.guard import GuardSettings
+from papertape.core.errors import ConfigError, did_you_mean
+from papertape.core.guard import Basis, GuardSettings, Reference
 from papertape.core.model import NS_PER_MS, NS_PER_S
 
 
@@ -30,7 +30,7 @@ class Settings:
     """Configuration of a backtest, as the user gives it (texts are what the command line takes).
 
     ``cash`` is in ``currency``, the base currency; ``balances`` adds other currencies. ``margin`` is buying power as
-    a multiple of net liquidation, 1 is a cash account. ``start`` and ``end`` are times or dates (in the calendar's
+    a multiple of net liquidation, 1 is a cash account. ``benchmark`` is a symbol of the tape or a file. ``start`` and ``end`` are times or dates (in the calendar's
     zone where they have none; an end date includes its day). ``risk_free`` is a rate per year.
     """
 
@@ -55,6 +55,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field_name, kind in (("limit_fill", LimitFill), ("confirm", ConfirmPolicy)):
+            object.__setattr__(self, field_name, member(kind, getattr(self, field_name), field_name))
         for name, is_good, need in (
             ("cash", 0.0 < self.cash < float("inf"), "an amount above 0"),
             ("volume_share", 0.0 <= self.volume_share <= 1.0, "a fraction of the volume from 0 (no cap) to 1"),
@@ -84,6 +86,34 @@ class Settings:
     def as_plain(self) -> dict[str, Any]:
         """The settings as JSON-able values, as the run keeps them."""
         return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def member(kind: type[E], value: str, name: str) -> E:
+    """The member of a closed set that a text means. Raises ConfigError."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigError(f'{name}="{value}": one of {", ".join(kind)} is needed') from None
+
+
+def guard_settings(guard: GuardSettings | Mapping[str, Any] | None) -> GuardSettings:
+    """The guard's limits from what a program or the command line says. Raises ConfigError."""
+    if not isinstance(guard, GuardSettings):
+        known = GuardSettings.__dataclass_fields__
+        for name in guard or {}:
+            if name not in known:
+                raise ConfigError(f'unknown limit of the guard "{name}"{did_you_mean(name, known)}')
+        guard = GuardSettings(**(guard or {}))
+    symbols = guard.allowed_symbols
+    return replace(
+        guard,
+        basis=member(Basis, guard.basis, "guard basis"),
+        reference=member(Reference, guard.reference, "guard reference"),
+        allowed_symbols=None if symbols is None else frozenset(symbols),
+    )
 
 
 def _plain(value: Any) -> Any:

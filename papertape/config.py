@@ -127,7 +127,9 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         keys = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")
         if not all(keys):
-            raise ConfigError(f"environment {variable}: a key is empty; write PAPERTAPE__CASH or PAPERTAPE__GUARD__FLATTEN")
+            raise ConfigError(
+                f"environment {variable}: a key is empty; write PAPERTAPE__CASH or PAPERTAPE__GUARD__FLATTEN"
+            )
         names = [key.upper() if at and keys[at - 1].lower() in ("cash_floor", "balances") else key.lower()
                  for at, key in enumerate(keys)]  # fmt: skip
         section = found

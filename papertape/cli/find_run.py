@@ -1,0 +1,29 @@
+"""From what a person types to a run's folder: a path, the start or the end of its name, or ``last``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from papertape.core.errors import DataError
+
+LAST = "last"
+
+
+def find_run(text: str, folder: Path) -> Path:
+    """The folder of the run that ``text`` names, by its path or among the runs in ``folder``. Raises DataError."""
+    from papertape.store import FILE_NAME
+
+    given = Path(text)
+    if given.exists():
+        return given
+    names = sorted(each.parent.name for each in folder.glob(f"[!.]*/{FILE_NAME}")) if folder.is_dir() else []
+    if not names:
+        raise DataError(f"no such run, and {folder} holds none; name a run's folder, or --in DIR", path=text)
+    if text == LAST:
+        return max((folder / name for name in names), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found = [name for name in names if name.startswith(text) or name.endswith(f"-{text}")]
+    if len(found) == 1:
+        return folder / found[0]
+    if found:
+        raise DataError(f"{len(found)} runs in {folder} begin so; name one, as {found[-1]}", path=text)
+    raise DataError(f"no such run in {folder}; the last is {names[-1]}", path=text)

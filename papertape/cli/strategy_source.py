@@ -1,0 +1,103 @@
+"""From what the user names as a strategy to its class: a built-in name, a file, a file and a class, a module."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from papertape.cli.failures import UserCodeError, failure_in
+from papertape.core.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from strategies.base import Strategy
+
+BUILT_IN = ("tick_momentum", "top_movers", "sma_cross", "opening_range_breakout")
+"""Strategies that come with papertape; each is the module of its name."""
+_PRIVATE = "papertape_user_"
+"""Before the name of a module made of a user's file, so that it never takes the name of another."""
+
+
+def load_strategy(text: str) -> type[Strategy]:
+    """The class that ``text`` names. Raises ConfigError, and UserCodeError where importing the user's file fails."""
+    if text in BUILT_IN:
+        return _only_class(importlib.import_module(f"strategies.{text}"), "", text)
+    name, colon, wanted = text.rpartition(":")
+    if not colon or not wanted.isidentifier():
+        name, wanted = text, ""
+    if name.endswith(".py"):
+        return _only_class(_import_file(Path(name)), wanted, name)
+    if wanted:
+        return _only_class(_import_module(name), wanted, name)
+    if Path(text).is_dir():
+        raise ConfigError(f"{text} is a folder; name a strategy's file, as {Path(text) / 'my_strategy.py'}")
+    raise ConfigError(f'no strategy "{text}"{did_you_mean(text, BUILT_IN)} A file is named as my_file.py:MyStrategy')
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a private name. Its folder comes last on the path, so that it hides nothing of anyone's."""
+    if not path.is_file():
+        known = sorted(each.name for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise ConfigError(f"no such file: {path}{did_you_mean(path.name, known) if known else ''}")
+    path = path.resolve()
+    module_name = _PRIVATE + path.stem
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    _reach(path.parent)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ConfigError(f"{error.filename}:{error.lineno}:{error.offset or 0}: {error.msg}") from None
+    except Exception as error:
+        raise failure_in(error, f"importing {path.name}") from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    """Import a module by its dotted name, from what is installed or from the current folder."""
+    _reach(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise ConfigError(f'no module "{name}"; name a file as my_file.py:MyStrategy') from None
+        raise failure_in(error, f"importing {name}") from error
+    except Exception as error:
+        raise failure_in(error, f"importing {name}") from error
+
+
+def _reach(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _only_class(module: ModuleType, wanted: str, source: str) -> type[Strategy]:
+    """The module's strategy class: the one named, else the only one that it defines."""
+    from strategies.base import Strategy
+
+    own = {
+        name: each
+        for name, each in vars(module).items()
+        if isinstance(each, type) and issubclass(each, Strategy) and each.__module__ == module.__name__
+    }
+    if wanted:
+        found = getattr(module, wanted, None)
+        if isinstance(found, type) and issubclass(found, Strategy):
+            return found
+        if found is not None:
+            raise ConfigError(f"{source}: {wanted} is no Strategy; write class {wanted}(Strategy)")
+        raise ConfigError(f'{source} has no class "{wanted}"{did_you_mean(wanted, own)}')
+    if not own:
+        raise ConfigError(f"{source} defines no Strategy; write class MyStrategy(Strategy) in it")
+    if len(own) > 1:
+        raise ConfigError(f"{source} defines {', '.join(own)}; name one as {source}:{next(iter(own))}")
+    return next(iter(own.values()))
+
+
+__all__ = ["BUILT_IN", "UserCodeError", "load_strategy"]
