@@ -34,7 +34,7 @@ def reaches(r: Any, kind: int, c0: float, c1: float, c2: float) -> bool:
     if kind == TRADE:
         return not (r.band_low < c0 < r.band_high)
     if kind == QUOTE:
-        return c0 <= r.band_low or c1 <= r.band_low or c0 >= r.band_high or c1 >= r.band_high
+        return bool(c0 <= r.band_low or c1 <= r.band_low or c0 >= r.band_high or c1 >= r.band_high)
     return not (r.band_low < c2 and c1 < r.band_high)
 
 
@@ -180,9 +180,7 @@ def advance(
 
 
 @compiled
-def close_group(
-    account: Any, tree: F8, bucket_ts: I8, bucket_last: F8, bucket_low: F8, bucket_high: F8
-) -> bool:
+def close_group(account: Any, tree: F8, bucket_ts: I8, bucket_last: F8, bucket_low: F8, bucket_high: F8) -> bool:
     """Mark the bars that are applied but not marked yet; returns whether the guard tripped on them."""
     a = account[0]
     if a.group_ts == 0:

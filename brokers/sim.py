@@ -10,8 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from brokers import kernel, matching
+from brokers import kernel, matching, order_entry
 from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
+from brokers.rules import (
+    ALLOW_SHORT,
+    MARGIN_MULTIPLE,
+    RULES,
+    SLIPPAGE_FRACTION,
+    SLIPPAGE_PRICE,
+    TOUCH,
+    VOLUME_SHARE,
+)
 from papertape.core.compiled import entry_point
 from papertape.core.errors import ConfigError
 from papertape.core.guard import Approved
@@ -44,13 +53,13 @@ class FillRules:
 
     def vector(self) -> F8:
         """The parameters as the kernel wants them."""
-        out = np.zeros(matching.RULES)
-        out[matching.SLIPPAGE_PRICE] = self.slippage_price
-        out[matching.SLIPPAGE_FRACTION] = self.slippage_fraction
-        out[matching.TOUCH] = float(self.touch)
-        out[matching.VOLUME_SHARE] = self.volume_share
-        out[matching.MARGIN_MULTIPLE] = self.margin_multiple
-        out[matching.ALLOW_SHORT] = float(self.allow_short)
+        out = np.zeros(RULES)
+        out[SLIPPAGE_PRICE] = self.slippage_price
+        out[SLIPPAGE_FRACTION] = self.slippage_fraction
+        out[TOUCH] = float(self.touch)
+        out[VOLUME_SHARE] = self.volume_share
+        out[MARGIN_MULTIPLE] = self.margin_multiple
+        out[ALLOW_SHORT] = float(self.allow_short)
         return out
 
 
@@ -67,8 +76,9 @@ class SimBroker:
         self._month = np.zeros(1)
         self._month_of = -1
         self._vector = rules.vector()
+        self._tomorrow: set[int] = set()
         self._advance: Callable[..., int] = kernel.advance
-        self._place: Callable[..., int] = matching.place
+        self._place: Callable[..., int] = order_entry.place
         self._args: tuple[Any, ...] = ()
         self._ahead_args: tuple[Any, ...] = ()
 
@@ -142,9 +152,7 @@ class SimBroker:
         s = self._state
         if s.account["group_ts"][0] == 0:
             return False
-        return bool(
-            kernel.close_group(s.account, s.tree, s.bucket_ts, s.bucket_last, s.bucket_low, s.bucket_high)
-        )
+        return bool(kernel.close_group(s.account, s.tree, s.bucket_ts, s.bucket_last, s.bucket_low, s.bucket_high))
 
     def _grow_reports(self) -> None:
         state = self._state
@@ -171,17 +179,19 @@ class SimBroker:
             self.notes.setdefault("fee_rates", Note("fee_rates", self._doubt, Severity.WARNING))
         if r.tif is TimeInForce.OPG:
             active = self._opening_after(active) - 1
+        if r.tif is TimeInForce.DAY and active >= state.account["session_close"][0]:
+            self._tomorrow.add(number)
         args = (
             state.account, state.instruments, state.cash, state.orders, state.reports, self._vector, number - 1,
             r.instrument, int(r.side), int(r.type), int(r.tif), r.quantity, r.limit_price, r.stop_price, r.trail,
             int(r.trail_is_fraction), active, now, r.group, r.parent - 1, int(r.outside_hours),
             int(OrderStatus.PENDING_SUBMIT if latency else OrderStatus.SUBMITTED),
         )  # fmt: skip
-        if self._place is matching.place:
-            self._place = entry_point(matching.place, args)
+        if self._place is order_entry.place:
+            self._place = entry_point(order_entry.place, args)
         self._place(*args)
         if latency:
-            self._timers.add(now + latency, Priority.BROKER, lambda ts: self._acknowledge(number))
+            self._timers.add(now + latency, Priority.BROKER, lambda ts: self._acknowledge(number, ts))
         if r.tif is TimeInForce.GTD:
             self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
 
@@ -191,8 +201,10 @@ class SimBroker:
             return int(account["session_open"])
         return self._next_open
 
-    def _acknowledge(self, number: int) -> None:
-        self._change(number, OrderEvent.ACKNOWLEDGED)
+    def _acknowledge(self, number: int, ts: int) -> None:
+        self._make_room()
+        s = self._state
+        order_entry.acknowledge(s.account, s.reports, s.orders, number - 1, ts)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         """Move an order along its lifecycle; False where it has ended already."""
@@ -214,7 +226,7 @@ class SimBroker:
         self._make_room()
         s = self._state
         status = OrderStatus.EXPIRED if reason is Reason.EXPIRED else OrderStatus.CANCELLED
-        matching.finish(s.account, s.instruments, s.reports, s.orders, number - 1, ts, int(status), int(reason))
+        order_entry.finish(s.account, s.instruments, s.reports, s.orders, number - 1, ts, int(status), int(reason))
 
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Replace an order's quantity and prices after the latency; it keeps its place and what it has filled."""
@@ -224,7 +236,7 @@ class SimBroker:
                 return
             self._make_room()
             s, r = self._state, approved.request
-            matching.amend(
+            order_entry.amend(
                 s.account, s.instruments, s.reports, s.orders, number - 1, ts, r.quantity, r.limit_price, r.stop_price,
                 r.trail,
             )  # fmt: skip
@@ -252,17 +264,22 @@ class SimBroker:
             self._doubt = rates.doubt if rates.estimated else ""
 
     def end_session(self, ts: int) -> None:
-        """The session closes: on-close orders fill at its last price, day orders expire."""
+        """The session closes: on-close orders fill at its last price, day orders that came before the close expire."""
         s = self._state
         if s.account["working"][0] == 0:
+            self._tomorrow.clear()
             return
         self._make_room()
-        matching.fill_on_close(*self._books(s), *self._costs(), ts)
+        arguments: tuple[Any, ...] = (*self._books(s), *self._costs(), ts)
+        matching.fill_on_close(*arguments)
         for number in self._working():
-            if s.orders["tif"][number - 1] in (int(TimeInForce.DAY), int(TimeInForce.OPG)) and (
-                s.orders["tif"][number - 1] != int(TimeInForce.OPG) or s.orders["active_ts"][number - 1] < ts
-            ):
+            tif = int(s.orders["tif"][number - 1])
+            ends = (tif == TimeInForce.DAY and number not in self._tomorrow) or (
+                tif == TimeInForce.OPG and s.orders["active_ts"][number - 1] < ts
+            )
+            if ends:
                 self._end(number, ts, Reason.EXPIRED)
+        self._tomorrow.clear()
 
     def _working(self) -> list[int]:
         s = self._state
@@ -277,7 +294,7 @@ class SimBroker:
     def split(self, instrument: int, ratio: float, ts: int) -> None:
         """Working orders keep their value over a split."""
         s = self._state
-        matching.split_orders(s.instruments, s.account, s.orders, instrument, ratio)
+        order_entry.split_orders(s.instruments, s.account, s.orders, instrument, ratio)
 
 
 def parse_slippage(text: str) -> tuple[float, float]:
