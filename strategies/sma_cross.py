@@ -13,8 +13,8 @@ class SmaCross(Strategy):
     decided at a bar's close and go to the market: they fill at the next bar's open, or at the next trade or quote.
     """
 
-    fast: int = parameter(10, at_least=1, help="bars in the fast average")
-    slow: int = parameter(30, at_least=2, help="bars in the slow average")
+    fast: int = parameter(20, at_least=1, help="bars in the fast average")
+    slow: int = parameter(50, at_least=2, help="bars in the slow average")
     bars: str | None = parameter(None, help="length of the bars, as 5m or 1h; without it the tape's own")
     invest: float = parameter(0.9, above=0, at_most=1, help="part of net liquidation to invest over all symbols")
 

@@ -66,9 +66,12 @@ class TopMovers(Strategy):
         if self.same_symbol == "once":
             best = list(dict.fromkeys(best))
         cost = self.quantity * sum(prices[symbol].last for symbol in best)
-        if best and (await self.confirm(f"Buy {self.quantity} each of {', '.join(best)}?", cost)).value:
-            for symbol in best:
-                self.log("open order:", self.buy(symbol, self.quantity, tif="GTC"))
+        question = f"Buy {self.quantity} each of {', '.join(best)} for about {cost:,.2f}?"
+        if not best or not (await self.confirm(question, cost)).value:
+            self.log(f"{question} No." if best else scan.note or "nothing has risen since the open")
+            return
+        for symbol in best:
+            self.log("open order:", self.buy(symbol, self.quantity, tif="GTC"))
 
     def on_time(self, time: TimeEvent) -> None:
         """Time to leave: cancel what has not filled, sell what is held."""

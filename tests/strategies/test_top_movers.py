@@ -101,11 +101,15 @@ def test_a_symbol_that_is_best_by_both_is_bought_once_unless_told_twice() -> Non
 
 
 def test_nothing_is_bought_where_nothing_has_risen_since_the_open() -> None:
-    assert fills(run({"FADING": MARKET["FADING"]})) == []
+    done = run({"FADING": MARKET["FADING"]})
+    assert fills(done) == []
+    assert len(said(done, "nothing has risen since the open")) == 1
 
 
 def test_nothing_is_bought_where_the_answer_is_no_or_the_cash_is_short() -> None:
-    assert fills(run(confirm="no")) == []
+    done = run(confirm="no")
+    assert fills(done) == []
+    assert said(done, "No.") == ["Buy 100 each of DOLLARS, PERCENT for about 24,500.00? No."]
     assert fills(run(cash=24_499)) == []  # 231 x 100 + 14 x 100 = 24,500
     assert len(fills(run(cash=25_000))) == 4
     assert len(fills(run(confirm="yes"))) == 4
