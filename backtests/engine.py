@@ -46,7 +46,7 @@ def run_tape(
     symbols: Sequence[str] = (),
     progress: Progress | None = None,
     keep_prices: bool = False,
-    chunk: int = CHUNK,
+    chunk: int | Callable[[], int] = CHUNK,
 ) -> RunRecord:
     """Run a strategy over a tape. ``symbols`` narrows what ``strategy.symbols`` holds, not what can be traded.
 

@@ -13,7 +13,6 @@ from feeds.point_in_time import PointInTime
 from feeds.resample import resample
 from feeds.scans import ScanSource, evaluate
 from feeds.streams import CHUNK, Stream, consume, next_batch
-from papertape.core.errors import StrategyError
 from papertape.core.model import NS_PER_S, EventKind, Instrument, Scan, SessionTimes
 from papertape.core.ports import Image
 from papertape.core.requests import ConfirmRequest, HistoryRequest, Reply, Request, ScanRequest, SnapshotRequest
@@ -34,7 +33,8 @@ class RecordedFeed:
     """A tape between ``start`` and ``end`` (UTC ns, inclusive), as a feed.
 
     An instrument's market events are its quotes and trades, or, where it has neither, its finest bars; other
-    bars of it are only heard. ``available`` tells the cash that ``if-affordable`` compares with.
+    bars of it are only heard. ``available`` tells the cash that ``if-affordable`` compares with. ``chunk`` is the most
+    events of a batch, or gives it anew for each; no result depends on it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RecordedFeed:
         *,
         scan_source: ScanSource = ScanSource.DERIVED,
         confirm: ConfirmPolicy = ConfirmPolicy.IF_AFFORDABLE,
-        chunk: int = CHUNK,
+        chunk: int | Callable[[], int] = CHUNK,
     ) -> None:
         self.instruments = instruments
         self.calendar = calendar
@@ -60,6 +60,7 @@ class RecordedFeed:
         self._scan_source = scan_source
         self._confirm = confirm
         self._streams: list[Stream] = []
+        self._playing = self._streams
         self._resampled: dict[tuple[int, int], Series] = {}
 
     @property
@@ -71,11 +72,12 @@ class RecordedFeed:
 
     def next(self) -> Batch | None:
         """The next events of what is watched; None where there are none up to the end."""
-        return next_batch(self._streams, self.chunk)
+        self._playing = self._streams
+        return next_batch(self._playing, self.chunk if isinstance(self.chunk, int) else self.chunk())
 
     def consumed(self, batch: Batch, count: int) -> None:
         """The first ``count`` events of the batch were played."""
-        consume(self._streams, batch, count)
+        consume(self._playing, batch, count)
 
     def progress(self) -> float:
         """Part of the watched events that was played, 0 to 1."""
@@ -95,39 +97,39 @@ class RecordedFeed:
     def _add(self, series: Series, instrument: int, kind: EventKind, now: int) -> None:
         cursor = int(np.searchsorted(series.ts, max(now, self.start - 1), "right"))
         end = int(np.searchsorted(series.ts, self.end, "right"))
-        self._streams.append(Stream(series, instrument, kind, cursor, end))
-        self._streams.sort(key=Stream.order)
+        # a new list: the batch being played refers to the streams by their places in the old one
+        self._streams = sorted([*self._streams, Stream(series, instrument, kind, cursor, end)], key=Stream.order)
 
     def kinds(self, instrument: int) -> frozenset[EventKind]:
         """Kinds of market events that the instrument has."""
         return frozenset(series.kind for series in self.view.market(instrument))
 
-    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> bool:
-        """Deliver bars of an interval (None: the tape's own); False where the market events are those bars."""
+    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> EventKind | None:
+        """Deliver bars of an interval (None: the tape's own); BAR where the market events are those bars.
+
+        None where the tape has no bars of its own, and nothing to make bars of the interval of.
+        """
         market = self.view.market(instrument)
         if EventKind.BAR in {series.kind for series in market} and interval_ns in (None, bar_interval(market[0])):
-            return False
+            return EventKind.BAR
+        series = self._bars(instrument, interval_ns)
+        if series is None:
+            return None
         self._streams = [
             each for each in self._streams if each.instrument != instrument or each.kind is not EventKind.BAR_VIEW
         ]
-        self._add(self._bars(instrument, interval_ns), instrument, EventKind.BAR_VIEW, now)
-        return True
+        self._add(series, instrument, EventKind.BAR_VIEW, now)
+        return EventKind.BAR_VIEW
 
-    def _bars(self, instrument: int, interval_ns: int | None) -> Series:
-        own = self.view.bars(instrument)
-        symbol = self.instruments[instrument].symbol
-        for series in own:
+    def _bars(self, instrument: int, interval_ns: int | None) -> Series | None:
+        for series in self.view.bars(instrument):
             if interval_ns in (None, bar_interval(series)):
                 return dataclasses.replace(series, kind=EventKind.BAR_VIEW)
-        if interval_ns is None:
-            raise StrategyError(
-                f'the tape has no bars of {symbol}; subscribe(..., bars="1m") makes them from its trades'
-            )
+        finest = self.view.finest(instrument)
+        if interval_ns is None or finest is None:
+            return None
         key = (instrument, interval_ns)
         if key not in self._resampled:
-            finest = self.view.finest(instrument)
-            if finest is None:
-                raise StrategyError(f"the tape has neither trades nor bars of {symbol} to make bars of")
             self._resampled[key] = resample(finest, interval_ns, self.calendar)
         return self._resampled[key]
 

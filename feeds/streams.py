@@ -172,8 +172,7 @@ def _merged(streams: list[Stream], live: list[Stream], most: int) -> Batch:
     horizon = min(int(each.series.ts[min(each.cursor + each_most, each.end) - 1]) for each in live)
     pieces: list[tuple[Stream, int, int]] = []
     for stream in live:
-        window = stream.series.ts[stream.cursor : min(stream.cursor + 4 * each_most, stream.end)]
-        n = int(np.searchsorted(window, horizon, "right"))
+        n = int(np.searchsorted(stream.series.ts[stream.cursor : stream.end], horizon, "right"))
         if n:
             stream.check(stream.cursor + n)
             pieces.append((stream, stream.cursor, stream.cursor + n))

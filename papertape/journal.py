@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from papertape.core.model import OrderStatus
+from papertape.core.model import OrderStatus, Scan
 from papertape.core.orders import OrderRequest
+from papertape.core.requests import Reply
 from papertape.core.state import REASON_TEXT, Reason, State
 
 
@@ -61,6 +62,11 @@ def _plain(record: tuple[Any, ...]) -> list[Any]:
                 value.symbol, value.side.name, value.quantity, value.type.name, value.limit_price, value.stop_price,
                 value.trail, value.tif.name, value.group, value.parent, value.tag,
             ]  # fmt: skip
+        elif isinstance(value, Reply):
+            answer = value.value
+            if isinstance(answer, Scan):
+                answer = [answer.code, answer.symbols, answer.source, answer.note]
+            out += [sorted(value.values), list(value.missing), answer]
         else:
             out.append(value)
     return out

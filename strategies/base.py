@@ -167,6 +167,8 @@ class Strategy:
         for symbol in [symbols] if isinstance(symbols, str) else list(symbols):
             if not session.watchlist.hear(session.instrument_index(symbol), when, bars_ns, now):
                 deaf.append(symbol)
+        if deaf and session.handlers.trade is None and session.handlers.quote is None:
+            raise StrategyError(f'there are no bars of {deaf[0]}; subscribe(..., bars="1m") makes them from trades')
         if deaf:
             text = f"{deaf[0]} (and {len(deaf) - 1} more)" if len(deaf) > 1 else deaf[0]
             session.log.note("nothing_to_hear", f"the tape has no events of {text} that the strategy's callbacks hear")

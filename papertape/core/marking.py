@@ -185,6 +185,8 @@ def mark_run(
     while i < end:
         if ahead and ts[i] >= a.bucket_end and a.buckets >= MAX_BUCKETS - 1:
             break
+        if r.head >= 0 and not (r.band_low < price[i] < r.band_high):
+            break  # before anything is noted of an event that the caller is to play
         stop = min(i + BLOCK, end)
         if ts[i] >= a.bucket_end:
             roll_bucket(
@@ -210,8 +212,6 @@ def mark_run(
                 low = min(low, price[stop])
                 high = max(high, price[stop])
                 stop += 1
-            if stop == i:
-                break
         a_low = a.cash + position_value(r, low)
         a_high = a.cash + position_value(r, high)
         if a_low > a_high:

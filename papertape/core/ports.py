@@ -53,8 +53,8 @@ class Feed(Protocol):
     def unwatch(self, instrument: int) -> None:
         """No longer deliver the instrument's market events."""
 
-    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> bool:
-        """Deliver bars of an interval (None: the tape's own); False where the market events are those bars."""
+    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> EventKind | None:
+        """Deliver bars of an interval (None: the tape's own); returns their kind, None where there are none."""
 
     def kinds(self, instrument: int) -> frozenset[EventKind]:
         """Kinds of market events that the instrument has."""

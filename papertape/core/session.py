@@ -198,7 +198,7 @@ class Session:
                 yield from self._close_group()
             elif due < t:
                 if self.broker.close_group():
-                    yield from self.desk.trip(self._now)
+                    yield from self._trip()
                 ts, action = self.timers.pop()
                 self._now = max(self._now, ts)
                 action(ts)
@@ -214,15 +214,15 @@ class Session:
         desk, watchlist = self.desk, self.watchlist
         advance, stop_on_report = self.broker.advance, desk.stop_on_report
         if plays_in_runs(batch, wakes, self.handlers):
-            i = yield from self._play_runs(i, limit)
-        if i >= limit or watchlist.changed:
+            yield from self._play_runs(i, limit)
             return
         if self._heard is None:
             self._heard = HeardEvents(batch, wakes, self.symbols, self.handlers)
         heard = self._heard
         index = heard.index
         k = bisect.bisect_left(index, i)
-        while i < limit and not watchlist.changed:
+        due = self.timers.due
+        while i < limit and not watchlist.changed and self.timers.due >= due:
             if self._group is not None and int(batch.ts[i]) > self._group.ts:
                 break
             m = index[k] if k < len(index) and index[k] < limit else limit
@@ -234,8 +234,7 @@ class Session:
                 self._now = int(batch.ts[i - 1])
                 yield from self._flush()
             if why is TRIP:
-                self._now = int(batch.ts[max(i - 1, 0)])
-                yield from desk.trip(self._now)
+                yield from self._trip()
             if m < i:
                 if is_bar:
                     after = bisect.bisect_left(index, i, k)
@@ -264,17 +263,18 @@ class Session:
             assert self._group.ts == ts, "bars of an earlier time were not heard yet"
             self._group.join(batch, members)
 
-    def _play_runs(self, i: int, limit: int) -> Iterator[Any]:
-        """Let Python hear events in a tight loop while nothing else happens; returns the first that was not heard.
+    def _play_runs(self, i: int, limit: int) -> Iterator[WakeUp]:
+        """Let Python hear events in a tight loop while nothing else happens; leaves ``consumed`` as ``_walk`` does.
 
-        The kernel runs ahead on a copy of its state, to the next event that may fill an order; that one is left
-        to the walk, event by event. Between events nothing but marks can have changed.
+        The kernel runs ahead on a copy of its state, to the next event that may fill an order; that one is played
+        by itself. Between events nothing but marks can have changed.
         """
         batch, wakes = self._batch, self._wakes
         assert batch is not None, "no batch is open"
         assert wakes is not None, "no batch is open"
         is_bars = batch.kind[0] >= BAR
-        while i < limit and not self.watchlist.changed and self._group is None:
+        due = self.timers.due
+        while i < limit and not self.watchlist.changed and self._group is None and self.timers.due >= due:
             self._lists.open(batch, i)
             end, why = self.broker.run_ahead(i, min(limit, self._lists.end))
             if is_bars:
@@ -299,12 +299,11 @@ class Session:
                     yield from self._flush()
                 if run.stopped or not is_bars:
                     continue
-            if i < limit and not self.watchlist.changed:
-                yield from self._hear_one(batch, i, limit, is_bars=bool(is_bars))
+            if i < limit and not self.watchlist.changed and self.timers.due >= due:
+                yield from self._hear_one(batch, i, is_bars=bool(is_bars))
                 i = self.consumed
-        return i
 
-    def _hear_one(self, batch: Batch, i: int, limit: int, *, is_bars: bool) -> Iterator[WakeUp]:
+    def _hear_one(self, batch: Batch, i: int, *, is_bars: bool) -> Iterator[WakeUp]:
         """Play one event of a uniform batch whose every event is heard; it may fill orders."""
         assert self._wakes is not None, "no batch is open"
         desk = self.desk
@@ -314,7 +313,7 @@ class Session:
         if desk.has_news:
             yield from self._flush()
         if why is TRIP:
-            yield from desk.trip(self._now)
+            yield from self._trip()
         if consumed == i:
             return
         if is_bars:
@@ -333,11 +332,16 @@ class Session:
         self._group = None
         self._now = group.ts
         if self.broker.close_group():
-            yield from self.desk.trip(self._now)
+            yield from self._trip()
         for handler, event in group.wake_ups(self.symbols, self.handlers):
             yield handler, event
             if self._attention:
                 yield from self._flush()
+
+    def _trip(self) -> Iterator[WakeUp]:
+        """The kernel found a threshold crossed: the guard acts as of that event, before the strategy hears of it."""
+        self._now = int(self.state.account["trip_ts"][0])
+        yield from self.desk.trip(self._now)
 
     def _flush(self) -> Iterator[WakeUp]:
         """What became ready while a handler ran: reports of its orders, replies without latency."""
@@ -396,7 +400,7 @@ class Session:
             reply = self.feed.ask(request, ts)
             assert reply is not None, "a recorded feed answers at once"
             self.desk.write_reports()
-            self.journal.write(("reply", ts, type(request).__name__, *_reply_values(reply)))
+            self.journal.write(("reply", ts, type(request).__name__, reply))
             self._ready.append((then, reply))
 
         if self._request_latency_ns == 0:

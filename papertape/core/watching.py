@@ -63,8 +63,9 @@ class Watchlist:
         available = self._feed.kinds(j)
         heard = [kind for kind, wanted in self._hears.items() if wanted and kind in available]
         if self._bars:
-            is_view = self._feed.watch_bars(j, bars_ns, now)
-            heard.append(EventKind.BAR_VIEW if is_view else EventKind.BAR)
+            bars = self._feed.watch_bars(j, bars_ns, now)
+            if bars is not None:
+                heard.append(bars)
         for kind in heard:
             self.subscriptions.hear(kind, j, when)
         if heard:
