@@ -47,13 +47,15 @@ def explained(error: Exception, strategy: Strategy) -> Exception:
     """``error`` of a run as it is to be raised: the user's own with its place and time, any other as it is."""
     frames = list(_frames(error.__traceback__))
     file = strategy_file(strategy)
+    is_theirs = any(is_users(frame.f_code.co_filename) for frame, _ in frames)
+    has_begun = strategy._session_or_none is not None
+    if not has_begun or (isinstance(error, UserError) and not isinstance(error, StrategyError)):
+        return error  # the latter says by itself what is wrong
     where = f"{type(strategy).__name__}.{_callback(frames, strategy)} at {_now(strategy)}"
     if isinstance(error, StrategyError):
         lines = [f"{Path(file).name}:{line}: " for frame, line in frames if frame.f_code.co_filename == file]
         return StrategyError(f"{lines[-1] if lines else ''}{error} (in {where})")
-    if isinstance(error, UserError) or not any(is_users(frame.f_code.co_filename) for frame, _ in frames):
-        return error
-    return failure_in(error, where, file)
+    return failure_in(error, where, file) if is_theirs else error
 
 
 def strategy_file(strategy: Strategy) -> str:

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from backtests.definitions import DEFINITION_OF, Better
@@ -141,6 +142,7 @@ def _run_all(jobs: Sequence[Job], tape: Tape, workers: int) -> list[Row]:
                 process.terminate()
             for process in multiprocessing.active_children():
                 process.join(5.0)
+                process.kill()
 
 
 def _submit(pool: ProcessPoolExecutor, jobs: Sequence[Job]) -> list[Future[Row]]:
@@ -168,13 +170,24 @@ def _deaf() -> Iterator[None]:
 
 
 _worker: tuple[Tape, Any] | None = None
+_is_working = False
+
+
+class _Ended(BaseException):
+    """The parent ends this worker; raised through the run, so that what is half-written is removed on the way out."""
+
+
+def _end_worker(number: int, frame: FrameType | None) -> None:
+    if not _is_working:
+        os._exit(1)
+    raise _Ended
 
 
 def _begin_worker(folder: str, played: Any) -> None:
     """Set up a worker: the shared tape, where to say how far it is, and an end when the parent is gone."""
     global _worker  # noqa: PLW0603  (what a pool's initializer leaves for its tasks can only be global)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what is half-written is removed on the way out
+    signal.signal(signal.SIGTERM, _end_worker)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (what strategies print would mingle)
     _worker = (attach(Path(folder)), played)
@@ -189,6 +202,17 @@ def _end_with_parent() -> None:
 
 def _work(number: int, job: Job) -> Row:
     """One run, in a worker."""
+    global _is_working  # noqa: PLW0603  (a signal's handler asks for it)
+    _is_working = True
+    try:
+        return _run_in_worker(number, job)
+    except _Ended:
+        os._exit(1)  # an executor would go on with the next run
+    finally:
+        _is_working = False
+
+
+def _run_in_worker(number: int, job: Job) -> Row:
     assert _worker is not None, "the worker was set up"
     tape, played = _worker
     strategy = make_strategy(load_strategy(job.strategy), job.parameters)

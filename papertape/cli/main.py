@@ -5,15 +5,15 @@ Exit status: 0 it worked, 2 the user can mend it (one line on stderr says how), 
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from papertape.cli import backtest, caches, demo, imports, init, runs, sample, show, strategies
 from papertape.cli.failures import UserCodeError
@@ -25,9 +25,19 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 TERMINATED = 143
 
+
+class _PlainGroup(TyperGroup):
+    """Shows the list of verbs without rich, which takes longer to load than to show."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.rich_markup_mode = None
+
+
 app = typer.Typer(
+    cls=_PlainGroup,
     add_completion=False,
-    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback is a bug of ours, and pages of it hide where
     help="Backtest a trading strategy on recorded data. The strategy is a Python class, see: papertape init",
 )
 _VERBS: dict[str, Callable[..., int]] = {
@@ -45,13 +55,25 @@ for _name, _function in _VERBS.items():
 app.add_typer(imports.app, name="import")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        try:
+            number = importlib.metadata.version("papertape")
+        except importlib.metadata.PackageNotFoundError:
+            number = "(not installed, run from its source)"
+        emit(f"papertape {number}")
+        raise typer.Exit
+
+
 @app.callback()
 def _program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        emit(f"papertape {importlib.metadata.version('papertape')}")
-        raise typer.Exit
+    """Where options stand that belong to no verb."""
 
 
 def spread_data(arguments: Sequence[str]) -> list[str]:
@@ -76,30 +98,40 @@ def run(arguments: Sequence[str]) -> int:
     """Run the program with arguments; returns the exit status. What is no user's mistake is raised."""
     try:
         _check_verb(arguments)
-        status = app(spread_data(arguments), prog_name="papertape", standalone_mode=False)
+        returned = app(spread_data(arguments) or ["--help"], prog_name="papertape", standalone_mode=False)
         sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        emit("interrupted; nothing of this run was kept", to_stderr=True)
-        return INTERRUPTED
+        status = returned if isinstance(returned, int) else 0
+    except KeyboardInterrupt:  # typer makes a status of it, except while it begins
+        status = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at exit goes nowhere
         return PIPE_CLOSED
-    except UserCodeError as error:
-        emit(str(error), to_stderr=True)
-    except UserError as error:
-        emit(f"error: {error}", to_stderr=True)
-    except typer.TyperException as error:
-        say = getattr(error, "format_message", None)
-        text = (say() if say is not None else str(error)).replace("Value error, ", "")
-        emit(f"error: {' '.join(text.split())}; see papertape {_verb(arguments)}--help", to_stderr=True)
-    except MemoryError:
-        emit("error: the memory is full; take fewer symbols, days or --workers", to_stderr=True)
-    except OSError as error:
-        if error.errno is None or error.filename is None:
+    except (UserError, typer.TyperException, MemoryError, OSError) as error:
+        text = error_text(error, _verb(arguments))
+        if text is None:
             raise
-        emit(f"error: {error.filename}: {error.strerror}", to_stderr=True)
-    return USER_ERROR
+        if text:
+            emit(text, to_stderr=True)
+        return USER_ERROR
+    if status == INTERRUPTED:
+        emit("interrupted", to_stderr=True)
+    return status
+
+
+def error_text(error: Exception, verb: str) -> str | None:
+    """What to say of an error that the user can mend; empty where help says it already, None for a bug of ours."""
+    match error:
+        case UserCodeError():
+            return str(error)
+        case UserError():
+            return f"error: {error}"
+        case MemoryError():
+            return "error: the memory is full; take fewer symbols, days or --workers"
+        case OSError():
+            return None if error.filename is None else f"error: {error.filename}: {error.strerror}"
+    say = getattr(error, "format_message", None)
+    text = " ".join((say() if say is not None else str(error)).replace("Value error, ", "").split()).rstrip(".")
+    return f"error: {text}; see papertape {verb}--help" if text else ""
 
 
 def _check_verb(arguments: Sequence[str]) -> None:
