@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import datetime as dt
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -40,6 +42,7 @@ class PointInTime:
         self.calendar = calendar
         self.reference_columns = tape.reference_columns
         self.index = {each.symbol: j for j, each in enumerate(instruments)}
+        self._midnights = _midnights(calendar)
         self._bars: list[list[Series]] = [[] for _ in instruments]
         self._trades: list[Series | None] = [None] * len(instruments)
         self._quotes: list[Series | None] = [None] * len(instruments)
@@ -109,9 +112,12 @@ class PointInTime:
         return bisect.bisect_right(self.calendar.open, now) - 1
 
     def day(self, j: int, now: int) -> Day | None:
-        """The session so far; None where nothing of it (or no session) was received."""
+        """The session so far; None where nothing of it (or no session) was received.
+
+        A session's day begins at midnight in the exchange's zone: before its open nothing of it was received.
+        """
         series = self.finest(j)
-        i = self.session_at(now)
+        i = bisect.bisect_right(self._midnights, now) - 1
         if series is None or i < 0:
             return None
         opening = self.calendar.open[i]
@@ -204,6 +210,14 @@ class PointInTime:
                 )  # fmt: skip
             )
         return found
+
+
+def _midnights(calendar: SessionTimes) -> list[int]:
+    """Start of each session's day in the exchange's zone, UTC ns."""
+    zone = ZoneInfo(calendar.zone)
+    first = dt.date(1970, 1, 1).toordinal()
+    days = (dt.date.fromordinal(first + date) for date in calendar.date)
+    return [int(dt.datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1_000_000_000 for day in days]
 
 
 def _last(series: Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

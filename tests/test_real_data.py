@@ -103,7 +103,7 @@ def best_of_the_day(bars: dict[str, pd.DataFrame], day: str, before: str) -> set
     """Best by dollars and by percent at ten o'clock, from bars indexed by the time of their close."""
     rows = []
     for symbol, table in bars.items():
-        today, prior = table.loc[f"{day} 09:31" : f"{day} 10:00"], table.loc[f"{before} 09:31" : f"{before} 16:00"]  # type: ignore[misc]
+        today, prior = table.loc[f"{day} 09:31" : f"{day} 10:00"], table.loc[f"{before} 09:31" : f"{before} 16:00"]
         if len(today) and len(prior) and today["volume"].sum() > 10_000 and today["close"].iloc[-1] > 1:
             last, opening = today["close"].iloc[-1], today["open"].iloc[0]
             gain = last / prior["close"].iloc[-1] - 1
@@ -111,7 +111,7 @@ def best_of_the_day(bars: dict[str, pd.DataFrame], day: str, before: str) -> set
     first = pd.DataFrame(
         sorted(rows, reverse=True)[:5], columns=["gain", "volume", "symbol", "dollars", "percent", "last"]
     )
-    best = {first.loc[first[name].idxmax(), "symbol"] for name in ("dollars", "percent") if first[name].max() > 0}
+    best = {str(first["symbol"].iloc[first[name].argmax()]) for name in ("dollars", "percent") if first[name].max() > 0}
     cost = 100 * first[first["symbol"].isin(best)]["last"].sum()
     return best if cost <= 100_000 else set()
 
@@ -130,7 +130,7 @@ def test_top_movers_on_minute_bars_buys_what_pandas_finds_best_at_the_next_open_
     for before, day in itertools.pairwise(days):
         for symbol in sorted(best_of_the_day(bars, day, before)):
             for side, after in (("BUY", "10:00"), ("SELL", "15:55")):
-                later = bars[symbol].loc[f"{day} {after}" :]  # type: ignore[misc]
+                later = bars[symbol].loc[f"{day} {after}" :]
                 later = later[later.index > pd.Timestamp(f"{day} {after}")]
                 opened = (later.index[0] - pd.Timedelta(minutes=1)).tz_localize(ZONE).tz_convert("UTC")
                 expected.append((symbol, opened, side, 100.0, float(later["open"].iloc[0])))

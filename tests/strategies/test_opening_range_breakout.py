@@ -87,6 +87,6 @@ def test_a_symbol_whose_first_bar_comes_late_has_no_opening_range() -> None:
 def test_every_session_has_its_own_opening_range() -> None:
     day = 24.0 * 60
     rows = [FIRST, SECOND, (385.0, 103.0, 103.0, 103.0, 103.0)]
-    done = run([*rows, *((start + day, *prices) for start, *prices in rows)])
+    done = run([*rows, *((start + day, o, h, low, c) for start, o, h, low, c in rows)])
     assert [side for side, _, _ in fills(done)] == ["BUY", "SELL", "BUY", "SELL"]
     assert fills(done)[1] == ("SELL", 500.0, 103.0)  # five minutes before the close

@@ -155,7 +155,9 @@ def test_the_journal_is_the_same_however_the_tape_is_cut_into_batches(
     chance = random.Random(seed)
     pieces: list[Any] = [65_536, 1, 3, lambda: chance.randint(1, 9)]
     journals = [
-        run_tape(TickMomentum(universe=["A", "B"]), tape, Settings(latency=latency), chunk=each).journal
+        run_tape(
+            TickMomentum(universe=["A", "B"]), tape, Settings(latency=latency), chunk=each, keep_prices=True
+        ).journal
         for each in pieces
     ]
     assert journals[1:] == journals[:1] * 3

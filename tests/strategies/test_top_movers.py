@@ -17,7 +17,7 @@ OPEN = 1_704_983_400_000_000_000  # 2024-01-11 09:30 in New York
 MINUTE = 60 * 1_000_000_000
 DAY = 24 * 60
 BAR = ("open", "high", "low", "close", "volume")
-OPTIONS = {"bar_stamp": "close", "bar_interval_s": 60.0}
+OPTIONS: dict[str, Any] = {"bar_stamp": "close", "bar_interval_s": 60.0}
 
 
 def bars(*rows: tuple[int, float, float]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ MARKET = {
 
 def run(data: Any = MARKET, *, confirm: str = "if-affordable", cash: float = 100_000, **parameters: Any) -> Run:
     strategy = TopMovers(**{"market_cap_below_millions": None, **parameters})
-    options = {} if isinstance(data, Tape) else OPTIONS
+    options: dict[str, Any] = {} if isinstance(data, Tape) else OPTIONS
     return backtest(strategy, data, fees="none", cash=cash, confirm=confirm, **options)
 
 
@@ -145,7 +145,7 @@ def test_the_filter_on_market_capitalisation_names_the_column_that_is_missing() 
 
 def test_the_filter_on_market_capitalisation_is_in_millions() -> None:
     known = {"DOLLARS": Instrument("DOLLARS", market_cap=1.0e9), "PERCENT": Instrument("PERCENT", market_cap=0.99e9)}
-    tape = load_tape(MARKET, DataOptions(**OPTIONS))  # type: ignore[arg-type]
+    tape = load_tape(MARKET, DataOptions(**OPTIONS))
     tape = replace(tape, instruments=known, reference_columns=frozenset({"market_cap"}))
     assert {fill[0] for fill in fills(run(tape, market_cap_below_millions=1_000))} == {"PERCENT"}
 
@@ -159,7 +159,7 @@ def test_rows_without_prices_or_daily_bars_are_named_and_left_out() -> None:
         "FRESH": bars((DAY, 10, 10), (DAY + 29, 90, 90), (DAY + 30, 90, 90)),  # no prior session
         "LATE": bars((DAY + 40, 10, 10), (DAY + 41, 11, 11)),  # no trade before the scan
     }
-    tape = load_tape(data, DataOptions(**OPTIONS))  # type: ignore[arg-type]
+    tape = load_tape(data, DataOptions(**OPTIONS))
     tape = replace(tape, recorded_scans=(Scan("TOP_PERC_GAIN", at_ten - 1, rows, "recorded"),))
     strategy = TopMovers(market_cap_below_millions=None, exit_at=None)
     done = backtest(strategy, tape, fees="none", scans="recorded")
