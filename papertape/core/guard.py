@@ -14,12 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from papertape.core.errors import ConfigError
-from papertape.core.model import NS_PER_S, Instrument, Side
+import msgspec
+
+from papertape.core.errors import ConfigError, did_you_mean
+from papertape.core.model import NS_PER_S, Instrument, OrderType, Side
 from papertape.core.orders import OrderRequest
 from papertape.core.state import State
 
 _KEY = object()
+RECENT_ORDERS = 10_000
+"""Orders that are remembered for the duplicate check before those that are too old are forgotten."""
 
 
 class Basis(StrEnum):
@@ -77,6 +81,30 @@ class GuardSettings:
     flatten: bool = False
     """Whether a trip also closes what is held."""
 
+    def __post_init__(self) -> None:
+        for name, kind in (("basis", Basis), ("reference", Reference)):
+            given = getattr(self, name)
+            known = [each.value for each in kind]
+            if given not in known:
+                raise ConfigError(f'guard {name} "{given}" is unknown{did_you_mean(str(given), known)}')
+            object.__setattr__(self, name, kind(given))
+        for name in ("max_order_quantity", "max_order_value", "max_position"):
+            limit = getattr(self, name)
+            if limit is not None and not 0.0 < limit < math.inf:
+                raise ConfigError(f"{name}={limit}: an amount above 0 is needed; leave it out for no limit")
+        orders = self.max_orders_per_minute
+        if orders is not None and not (orders >= 1 and orders == int(orders)):
+            raise ConfigError(f"max_orders_per_minute={orders}: a whole number from 1 is needed")
+        if not 0.0 <= self.duplicate_s < math.inf:
+            raise ConfigError(f"duplicate_s={self.duplicate_s}: a number of seconds is needed, 0 is off")
+        for currency, floor in self.cash_floor.items():
+            if not abs(floor) < math.inf:
+                raise ConfigError(f"cash floor {currency}={floor}: an amount is needed")
+        if self.allowed_symbols is not None:
+            allowed = self.allowed_symbols
+            names = allowed.split(",") if isinstance(allowed, str) else allowed
+            object.__setattr__(self, "allowed_symbols", frozenset(name.strip() for name in names))
+
     def loss_limit(self) -> float | None:
         """``max_drawdown`` as a fraction, checked."""
         return None if self.max_drawdown is None else fraction(self.max_drawdown, "max_drawdown")
@@ -104,8 +132,8 @@ class Guard:
     """Approves or refuses orders, and arms the thresholds that the kernel checks."""
 
     __slots__ = (
-        "_allow_short", "_collar", "_currencies", "_instruments", "_limits", "_recent", "_sent", "_state", "blocked",
-        "rule", "settings",
+        "_allow_short", "_collar", "_currencies", "_instruments", "_limits", "_recent", "_sent", "_state", "_tripped",
+        "blocked", "rule", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -119,6 +147,7 @@ class Guard:
     ) -> None:
         self.settings = settings
         self._state = state
+        self._tripped = state.account["tripped"]
         self._instruments = instruments
         self._currencies = currencies
         self._allow_short = allow_short
@@ -133,12 +162,17 @@ class Guard:
         self.rule = ""
         unknown = set(settings.cash_floor) - set(currencies) - {"BASE"}
         if unknown:
-            raise ConfigError(f"cash floor for {sorted(unknown)[0]}: the run has only {', '.join(currencies)} and BASE")
+            raise ConfigError(f"cash floor for {min(unknown)}: the run has only {', '.join(currencies)} and BASE")
         settings.loss_limit()
 
     def arm(self, stock_value: float = 0.0) -> None:
         """Set the thresholds from the account as it is now. ``stock_value`` is S0 of the stock value basis."""
         account = self._state.account[0]
+        for name, floor in self.settings.cash_floor.items():
+            if self._cash(name) < floor:
+                raise ConfigError(
+                    f"cash floor {name}={floor:g}: the account starts below it, with {self._cash(name):g}"
+                )
         limit = self.settings.loss_limit()
         if limit is None:
             return
@@ -173,10 +207,14 @@ class Guard:
         if state.account["tripped"][0]:
             self.rule = f"max_drawdown ({self.settings.basis})"
         for name, floor in self.settings.cash_floor.items():
-            cash = state.account["cash"][0] if name == "BASE" else state.cash[self._currencies.index(name)]
-            if cash < floor:
+            if self._cash(name) < floor:
                 self.rule = f"cash_floor {name}"
         return self.rule
+
+    def _cash(self, currency: str) -> float:
+        """Cash in a currency, or, for BASE, all of it in the base currency."""
+        state = self._state
+        return float(state.account["cash"][0] if currency == "BASE" else state.cash[self._currencies.index(currency)])
 
     @property
     def watches_cash(self) -> bool:
@@ -189,16 +227,22 @@ class Guard:
         return Approved(request, _KEY) if refused is None else refused
 
     def approve_change(
-        self, request: OrderRequest, old: OrderRequest, now: int, reference_price: float
+        self, request: OrderRequest, old: OrderRequest, now: int, reference_price: float, filled: float = 0.0
     ) -> Approved | Refused:
-        """Check a changed order. What the old one has reserved is its own to use again."""
+        """Check a changed order by what is left of it. What the old one has reserved is its own to use again.
+
+        ``filled`` is what the order has filled so far; both requests name total quantities.
+        """
         record = self._state.instruments[request.instrument]
         name = "working_buy" if request.side is Side.BUY else "working_sell"
         reserved = float(record[name])
-        record[name] = max(0.0, reserved - old.quantity)
-        outcome = self.approve(request, now, reference_price)
+        record[name] = max(0.0, reserved - (old.quantity - filled))
+        left = request.quantity - filled
+        refused: Refused | None = None
+        if left > 0.0 or not request.quantity > 0.0 or self.blocked or self._tripped[0]:
+            refused = self._refusal(msgspec.structs.replace(request, quantity=left), now, reference_price)
         record[name] = reserved
-        return outcome
+        return Approved(request, _KEY) if refused is None else refused
 
     def approve_flattening(self, request: OrderRequest) -> Approved:
         """Approve an order of the guard's own, which closes what is held after a trip."""
@@ -208,8 +252,8 @@ class Guard:
         return Approved(request, _KEY)
 
     def _refusal(self, request: OrderRequest, now: int, reference: float) -> Refused | None:
-        if self.blocked:
-            return Refused("tripped", f"the guard tripped ({self.rule}); no new orders")
+        if self.blocked or self._tripped[0]:
+            return Refused("tripped", f"the guard tripped ({self.tripped_rule()}); no new orders")
         quantity = request.quantity
         if not 0.0 < quantity < math.inf:
             return Refused("quantity", f"quantity {quantity} is not above 0")
@@ -218,10 +262,15 @@ class Guard:
             sellable = float(record["quantity"]) - (0.0 if request.group else float(record["working_sell"]))
             if quantity > sellable + 1e-9:
                 return Refused(
-                    "short", f"selling {quantity:g} {request.symbol} with {max(sellable, 0.0):g} sellable would go short"
+                    "short",
+                    f"selling {quantity:g} {request.symbol} with {max(sellable, 0.0):g} sellable would go short",
                 )
         if not self._instruments[request.instrument].tradable:
             return Refused("tradable", f"{request.symbol} is not tradable")
+        if self.settings.max_drawdown is not None and math.isnan(self._state.account["equity"][0]):
+            return Refused(
+                "unknown", "net liquidation is unknown (an exchange rate is missing), so losses have no limit"
+            )
         return self._limit_refusal(request, now, reference) if self._limits else None
 
     def _limit_refusal(self, request: OrderRequest, now: int, reference: float) -> Refused | None:
@@ -234,9 +283,10 @@ class Guard:
             return Refused("max_order_quantity", f"{quantity:g} units exceed {s.max_order_quantity:g}")
         record = self._state.instruments[request.instrument]
         if s.max_order_value is not None:
-            price = request.limit_price if request.limit_price == request.limit_price else reference
-            value = quantity * price * instrument.multiplier * float(record["rate"])
-            if not value <= s.max_order_value:  # an unknown price is no small order
+            value = quantity * dearest(request, reference) * instrument.multiplier * float(record["rate"])
+            if math.isnan(value):  # an unknown price is no small order
+                return Refused("max_order_value", "the order's value is unknown: no price or no exchange rate")
+            if value > s.max_order_value:
                 return Refused("max_order_value", f"a value of {value:,.2f} exceeds {s.max_order_value:,.2f}")
         if self._collar is not None and request.limit_price == request.limit_price:
             worse = (request.limit_price - reference) * request.side
@@ -252,19 +302,33 @@ class Guard:
 
     def _rate_refusal(self, request: OrderRequest, now: int) -> Refused | None:
         s = self.settings
-        if s.duplicate_s:
-            prices = tuple(p for p in (request.limit_price, request.stop_price, request.trail) if p == p)
-            key = (request.instrument, request.side, request.type, request.quantity, prices)
+        sent = self._sent
+        window = round(s.duplicate_s * NS_PER_S)
+        prices = tuple(p for p in (request.limit_price, request.stop_price, request.trail) if p == p)
+        key = (request.instrument, request.side, request.type, request.quantity, prices)
+        if window:
             before = self._recent.get(key)
-            if before is not None and now - before < s.duplicate_s * NS_PER_S:
+            if before is not None and now - before < window:
                 return Refused("duplicate", f"the same order was given {(now - before) / NS_PER_S:g} s before")
-            if len(self._recent) > 10_000:
-                self._recent.clear()
-            self._recent[key] = now
         if s.max_orders_per_minute is not None:
-            sent = self._sent
             if len(sent) == s.max_orders_per_minute and now - sent[0] < 60 * NS_PER_S:
                 return Refused("max_orders_per_minute", f"more than {s.max_orders_per_minute} orders in a minute")
             sent.append(now)
+        if window:
+            if len(self._recent) >= RECENT_ORDERS:
+                self._recent = {each: ts for each, ts in self._recent.items() if now - ts < window}
+            self._recent[key] = now
         return None
 
+
+def dearest(request: OrderRequest, reference: float) -> float:
+    """Price that an order may trade at, the worst for its value: a buy's limit, else its stop or the reference.
+
+    A sale trades at its limit or above, so that the higher of limit and reference counts. NaN unknown.
+    """
+    limit, stop = request.limit_price, request.stop_price
+    if limit == limit:
+        return limit if request.side is Side.BUY else max(reference, limit)
+    if request.type is OrderType.STOP:
+        return max(reference, stop)
+    return reference
