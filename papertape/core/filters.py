@@ -233,6 +233,8 @@ def moved(up: float, down: float | None = None) -> Filter:
 
 def crossed(level: float) -> Filter:
     """Price went from one side of ``level`` to the level itself or beyond."""
+    if not math.isfinite(level):
+        raise ConfigError(f"crossed({level}): a price is needed")
     return _Crossed(float(level))
 
 
@@ -243,8 +245,8 @@ def changed() -> Filter:
 
 def every(seconds: float) -> Filter:
     """The first event in each interval of ``seconds`` (aligned to the epoch) in which there is one, but the first."""
-    if not seconds > 0.0:
-        raise ConfigError(f"every({seconds}): the interval is in seconds and above 0")
+    if not 1e-9 <= seconds < math.inf:
+        raise ConfigError(f"every({seconds}): the interval is in seconds and at least a nanosecond")
     return _Every(round(seconds * NS_PER_S))
 
 
