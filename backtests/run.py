@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backtests.benchmark import benchmark_returns
+from backtests.benchmark import Benchmark
 from backtests.engine import Progress, run_tape
 from backtests.metrics import compute_metrics
 from backtests.settings import Settings, guard_settings, milliseconds
@@ -43,9 +43,10 @@ def backtest(
         raise ConfigError("parameters go with a strategy class; an instance has its own already")
     instance = strategy if isinstance(strategy, Strategy) else strategy(**(parameters or {}))
     tape = data if isinstance(data, Tape) else load_tape(data, data_options)
+    benchmark = None if settings.benchmark is None else Benchmark.find(settings.benchmark, tape, data_options)
     record = run_tape(instance, tape, settings, symbols=symbols, progress=progress, keep_prices=out is not None)
-    if settings.benchmark is not None:
-        returns = benchmark_returns(settings.benchmark, tape, record, data_options)
+    if benchmark is not None:
+        returns = benchmark.returns(record)
         multipliers = {name: each.multiplier for name, each in tape.instruments.items()}
         record.metrics = compute_metrics(
             record, risk_free=settings.risk_free, benchmark=returns, multipliers=multipliers

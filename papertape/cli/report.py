@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backtests.definitions import DEFINITION_OF, Unit
-from papertape.cli.moments import time_text
+from papertape.cli.moments import clock_text, time_text
 from papertape.cli.text import beside, clean, heading, labelled, table, warn, wrapped
 from papertape.core.model import NS_PER_S, Severity
 from papertape.core.record import RunRecord
@@ -168,15 +168,12 @@ def _positions(record: RunRecord) -> list[str]:
 def _log(record: RunRecord) -> list[str]:
     if not record.log:
         return []
-    hidden = len(record.log) - LOG_LINES_SHOWN
-    title = "Log" + (
-        f"  the last {LOG_LINES_SHOWN} of {len(record.log):,} lines; all: papertape show last --log"
-        if hidden > 0
-        else ""
-    )
-    lines = [heading("Log") + title[3:]]
+    title = f"{heading('Log')}  times in {record.zone}"
+    if len(record.log) > LOG_LINES_SHOWN:
+        title += f"; the last {LOG_LINES_SHOWN} of {len(record.log):,} lines, all: papertape show RUN --log"
+    lines = [title]
     for ts, text in record.log[-LOG_LINES_SHOWN:]:
-        lines += wrapped(f"{time_text(ts, record.zone)}  {clean(text)}", rest=" " * 8)
+        lines += wrapped(f"{clock_text(ts, record.zone)}  {clean(text)}", rest=" " * 23)
     return lines
 
 

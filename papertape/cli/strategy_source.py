@@ -34,7 +34,7 @@ def load_strategy(text: str) -> type[Strategy]:
         return _only_class(_import_module(name), wanted, name)
     if Path(text).is_dir():
         raise ConfigError(f"{text} is a folder; name a strategy's file, as {Path(text) / 'my_strategy.py'}")
-    raise ConfigError(f'no strategy "{text}"{did_you_mean(text, BUILT_IN)} A file is named as my_file.py:MyStrategy')
+    raise ConfigError(f'no strategy "{text}" (a file is named as my_file.py){did_you_mean(text, BUILT_IN)}')
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -1,0 +1,158 @@
+"""``papertape backtest``: what it prints, what it keeps, and with which status it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Runner
+
+KEYS = [
+    "run", "strategy", "mode", "start", "end", "events", "orders", "fills", "fees", "starting_equity", "final_equity",
+    "cash", "positions", "metrics", "guard", "warnings", "elapsed_s",
+]  # fmt: skip
+
+
+def test_json_is_the_one_object_of_the_specification_and_nothing_else(process: Runner) -> None:
+    said = process("backtest", "my_jumps.py", "--data", "tape", "--fees", "none", "--json")
+    assert said.status == 0, said.error
+    summary = json.loads(said.out)
+    assert list(summary) == KEYS
+    assert summary["strategy"] == "Jumps"
+    assert summary["orders"] == summary["fills"] == 3
+    assert summary["positions"] == {"AAA": 20.0, "BBB": 10.0}
+    assert summary["fees"] == 0.0
+    assert summary["metrics"]["sharpe"] is None
+    assert summary["guard"] == {"tripped": False, "count": 0, "events": []}
+    assert said.error.count("heard") == 3, "what the strategy prints is kept off standard output"
+
+
+def test_the_table_says_result_place_zone_and_currency(papertape: Runner, here: Path) -> None:
+    said = papertape("backtest", "my_jumps.py", "--data", "tape", "--cash", "50000")
+    assert said.status == 0
+    assert "Starting equity  50,000.00 USD" in said.out
+    assert "2024-06-03 09:30:00 EDT to 2024-06-03 16:00:00 EDT (America/New_York)" in said.out
+    (run,) = (here / "runs").iterdir()
+    assert said.out.rstrip().endswith(f"stored in {Path('runs') / run.name}")
+    assert "SYNTHETIC" not in said.out
+    assert "\x1b" not in said.out
+
+
+def test_a_run_shorter_than_a_day_shows_nothing_annualised(papertape: Runner) -> None:
+    said = papertape("backtest", "my_jumps.py", "--data", "tape")
+    assert "Net profit" in said.out
+    assert "Sharpe" not in said.out
+    assert "CAGR" not in said.out
+
+
+def test_a_generated_tape_is_called_synthetic_wherever_its_result_is_shown(papertape: Runner) -> None:
+    assert papertape("sample", "made", "--symbols", 2, "--days", 1).status == 0
+    assert "SYNTHETIC" in papertape("backtest", "my_jumps.py", "--data", "made").out
+    assert "SYNTHETIC" in papertape("show", "last").out
+    assert "synthetic" in papertape("runs").out
+    grid = papertape("backtest", "my_jumps.py", "--data", "made", "--grid", "quantity=1,2", "--workers", 1)
+    assert "SYNTHETIC" in grid.out
+
+
+def test_a_trip_of_the_guard_ends_with_status_3_and_says_when(papertape: Runner) -> None:
+    said = papertape("backtest", "my_jumps.py", "--data", "tape", "--max-drawdown", "0.1%")
+    assert said.status == 3
+    assert "TRIPPED at 2024-06-03 09:33:20 EDT: max_drawdown (net_liquidation)" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (["--cash-floor", "99999"], "cash_floor BASE"),
+        (["--cash-floor", "usd=99999"], "cash_floor USD"),
+        (["--max-drawdown", "0.001", "--guard-reference", "start"], "max_drawdown (net_liquidation)"),
+        (["--max-drawdown", "0.1%", "--guard-basis", "pnl"], "max_drawdown (pnl)"),
+    ],
+)
+def test_every_limit_of_the_guard_reaches_it(papertape: Runner, options: list[str], rule: str) -> None:
+    said = papertape("backtest", "my_jumps.py", "--data", "tape", "--json", *options)
+    assert said.status == 3
+    assert json.loads(said.out)["guard"]["events"][0]["rule"] == rule
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--max-order-quantity", "9"],
+        ["--max-order-value", "100"],
+        ["--max-position", "5"],
+        ["--max-orders-per-minute", "1", "--set", "up=0.001", "--max-order-quantity", "9"],
+    ],
+)
+def test_orders_beyond_a_limit_are_refused_and_counted(papertape: Runner, options: list[str]) -> None:
+    said = papertape("backtest", "my_jumps.py", "--data", "tape", *options)
+    assert said.status == 0
+    assert "refused 3 orders" in said.out
+
+
+def test_flattening_closes_what_is_held(papertape: Runner) -> None:
+    limits = ("--max-drawdown", "0.1%", "--flatten")
+    summary = json.loads(papertape("backtest", "my_jumps.py", "--data", "tape", "--json", *limits).out)
+    assert summary["positions"] == {}
+
+
+def test_data_may_be_what_a_shell_makes_of_a_pattern(papertape: Runner) -> None:
+    paths = ("tape/AAA.csv", "tape/BBB.csv")
+    expanded = json.loads(papertape("backtest", "my_jumps.py", "--data", *paths, "--json").out)
+    quoted = json.loads(papertape("backtest", "my_jumps.py", "--data", "tape/*.csv", "--json").out)
+    assert expanded["events"] == quoted["events"] == 800
+
+
+def test_symbols_name_what_the_strategy_follows(papertape: Runner) -> None:
+    summary = json.loads(papertape("backtest", "my_jumps.py", "--data", "tape", "--symbols", "BBB", "--json").out)
+    assert summary["positions"] == {"BBB": 10.0}
+
+
+def test_a_slower_order_fills_later_and_slippage_costs(papertape: Runner) -> None:
+    base = ("backtest", "my_jumps.py", "--data", "tape", "--symbols", "BBB", "--json")
+    plain = json.loads(papertape(*base).out)
+    worse = json.loads(papertape(*base, "--slippage", "1%").out)
+    assert worse["cash"] < plain["cash"]
+    assert papertape(*base, "--latency", "5s").status == 0
+    late = papertape("show", "last", "--fills", "--json").out
+    assert json.loads(late)[0]["ts"] == "2024-06-03T13:32:35.000000000Z"
+
+
+def test_the_benchmark_may_be_a_symbol_of_the_tape_or_a_file(papertape: Runner) -> None:
+    for benchmark in ("AAA", "tape/BBB.csv"):
+        said = papertape("backtest", "my_jumps.py", "--data", "tape", "--benchmark", benchmark)
+        assert said.status == 0, said.error
+        assert "Beta" in said.out
+
+
+def test_equal_runs_print_equal_journals(papertape: Runner) -> None:
+    journals = []
+    for _ in range(2):
+        papertape("backtest", "my_jumps.py", "--data", "tape")
+        journals.append(papertape("show", "last", "--journal").out)
+    assert journals[0] == journals[1]
+    assert journals[0].count('"order"') == 3
+
+
+def test_nothing_of_a_terminal_reaches_a_file(process: Runner) -> None:
+    said = process("backtest", "my_jumps.py", "--data", "tape")
+    assert said.status == 0
+    assert "\x1b" not in said.out + said.error
+    assert "\r" not in said.out + said.error
+
+
+def test_a_closed_pipe_is_no_error(here: Path) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        f"'{sys.executable}' -m papertape strategies | head -n 1",
+        shell=True, cwd=here, env={"PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout == "tick_momentum\n"
+    assert done.stderr == ""
