@@ -34,7 +34,7 @@ def drive(session: Session, wakes: Iterable[WakeUp]) -> None:
     """Call each handler in turn, in this thread; a handler that awaits is given back to the session."""
     for handler, event in wakes:
         result = handler(event)
-        if inspect.iscoroutine(result):
+        if result is not None and inspect.iscoroutine(result):
             session.adopt(result)
 
 

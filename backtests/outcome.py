@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from backtests.metrics import compute_metrics
 from backtests.settings import Settings
 from backtests.trades import match_trades
 from brokers.sim import SimBroker
-from papertape.core.model import Mode, Note, OrderStatus, Severity
+from papertape.core.model import Mode, Note, OrderStatus, OrderType, Severity, Side, TimeInForce
 from papertape.core.record import Columns, Drawdown, RunRecord
 from papertape.core.series import Tape
 from papertape.core.session import Session
@@ -146,18 +147,18 @@ def _orders(parts: RunParts, ends: Any) -> Columns:
     ts_final[reports["order"][final]] = reports["ts"][final]
     for x in ends:
         reasons[int(x["order"])] = REASON_TEXT[Reason(int(x["reason"]))]
-    statuses = [each.name for each in OrderStatus]
+    symbols = parts.session.symbols
     return {
         "number": np.arange(1, n + 1),
         "ts": np.array(book.decided, np.int64),
-        "symbol": _objects([r.symbol for r in requests]),
-        "side": _objects([r.side.name for r in requests]),
-        "type": _objects([r.type.name for r in requests]),
+        "symbol": _objects([symbols[j] for j in rows["instrument"].tolist()]),
+        "side": _names(Side, rows["side"]),
+        "type": _names(OrderType, rows["type"]),
         "quantity": np.array([r.quantity for r in requests], np.float64),
         "limit_price": np.array([r.limit_price for r in requests], np.float64),
         "stop_price": np.array([r.stop_price for r in requests], np.float64),
-        "tif": _objects([r.tif.name for r in requests]),
-        "status": _objects([statuses[k] for k in rows["status"].tolist()]),
+        "tif": _names(TimeInForce, rows["tif"]),
+        "status": _names(OrderStatus, rows["status"]),
         "filled": rows["filled"].copy(),
         "average_price": average,
         "fee": rows["fee"].copy(),
@@ -168,6 +169,12 @@ def _orders(parts: RunParts, ends: Any) -> Columns:
         "group": np.array([r.group for r in requests], np.int64),
         "tag": _objects([r.tag for r in requests]),
     }
+
+
+def _names(kind: type[IntEnum], values: Any) -> np.ndarray[Any, Any]:
+    """Names of an enumeration's values, as objects."""
+    table = {int(each): each.name for each in kind}
+    return _objects([table[value] for value in values.tolist()])
 
 
 def _fills(parts: RunParts, fills: Any) -> Columns:

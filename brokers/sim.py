@@ -31,6 +31,8 @@ from papertape.core.state import Reason, State, Stop
 from papertape.core.timers import Priority, Timers
 
 _STOPS = tuple(Stop)
+COMMANDS = 64
+"""Commands between two looks at the room in the report table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class SimBroker:
         self._month_of = -1
         self._vector = rules.vector()
         self._tomorrow: set[int] = set()
+        self._commands_left = 0
         self._advance: Callable[..., int] = kernel.advance
         self._place: Callable[..., int] = order_entry.place
         self._args: tuple[Any, ...] = ()
@@ -156,14 +159,21 @@ class SimBroker:
 
     def _grow_reports(self) -> None:
         state = self._state
-        larger = np.zeros(2 * len(state.reports) + 2 * int(state.account["working"][0]) + 8, state.reports.dtype)
+        most = 2 * len(state.reports) + 4 * (int(state.account["working"][0]) + COMMANDS) + 8 * COMMANDS
+        larger = np.zeros(most, state.reports.dtype)
         larger[: len(state.reports)] = state.reports
         state.reports = larger
         self._refresh()
 
     def _make_room(self) -> None:
-        """Room for the reports of one command."""
-        if len(self._state.reports) - self._state.account["reports"][0] < 2 * self._state.account["working"][0] + 8:
+        """Room for the reports of one command; looked at now and then, for many commands ahead."""
+        self._commands_left -= 1
+        if self._commands_left >= 0:
+            return
+        self._commands_left = COMMANDS
+        state = self._state
+        working = int(state.account["working"][0]) + COMMANDS
+        if len(state.reports) - state.account["reports"][0] < 2 * working * 2 + 8 * COMMANDS:
             self._grow_reports()
 
     # -- orders -------------------------------------------------------------------------------------------------

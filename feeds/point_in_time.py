@@ -15,7 +15,7 @@ import numpy as np
 from feeds.resample import resample
 from papertape.core.model import ActionKind, Bar, EventKind, Instrument, SessionTimes
 from papertape.core.ports import Image
-from papertape.core.requests import Duration, Snapshot, Unit
+from papertape.core.requests import Duration, Snapshot
 from papertape.core.series import Series, Tape
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -153,8 +153,8 @@ class PointInTime:
         A length in sessions counts the present one. Bars are the tape's own where it has them in that
         interval, else made of its finest series.
         """
-        begin = now - length.ns if length.unit is Unit.SECOND else self._session_begin(length.count, now)
-        interval = DAY_NS * bar.count if bar.unit is Unit.SESSION else bar.ns
+        begin = now - length.ns if length.ns else self._session_begin(length.sessions, now)
+        interval = bar.ns or DAY_NS * bar.sessions
         found: list[Bar] = []
         for series in self._bars[j]:
             if _nominal_length(series) == interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,10 +23,8 @@ class MemoryJournal:
     def __init__(self, state: State) -> None:
         self._state = state
         self._records: list[tuple[Any, ...]] = []
-
-    def write(self, record: tuple[Any, ...]) -> None:
+        self.write: Callable[[tuple[Any, ...]], None] = self._records.append
         """Append a decision."""
-        self._records.append(record)
 
     def write_reports(self, begin: int, end: int) -> None:
         """Append reports [begin, end) of the state."""

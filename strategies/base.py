@@ -9,7 +9,7 @@ import datetime as dt
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Unpack
 from zoneinfo import ZoneInfo
 
 from papertape.core import scanner
@@ -39,15 +39,17 @@ from papertape.core.requests import (
     HistoryRequest,
     ScanRequest,
     SnapshotRequest,
-    Unit,
     duration,
 )
 from papertape.core.schedule import time_of_day
 from papertape.core.ports import Handlers
 from papertape.core.session import Session
 from papertape.core.timers import Priority
+from strategies.order_terms import OrderTerms, requested
 from strategies.parameters import Parameter, checked_values, parameters_of
 
+_BUY = Side.BUY
+_SELL = Side.SELL
 _CALLBACKS = ("start", "trade", "quote", "bar", "bars", "scan", "time", "order", "fill", "stop")
 
 
@@ -159,8 +161,8 @@ class Strategy:
         length = None if bars is None else duration(bars)
         bars_ns = None
         if length is not None:
-            bars_ns = 86_400 * NS_PER_S if length.unit is Unit.SESSION else length.ns
-            if length.unit is Unit.SESSION and length.count != 1:
+            bars_ns = length.ns or 86_400 * NS_PER_S
+            if length.sessions > 1:
                 raise StrategyError(f"bars of {bars}: up to one session is possible")
         deaf = []
         now = session.interrupt()
@@ -228,69 +230,32 @@ class Strategy:
 
     # -- orders -------------------------------------------------------------------------------------------------
 
-    def buy(self, symbol: str, quantity: float, **terms: Any) -> Order:
+    def buy(self, symbol: str, quantity: float, **terms: Unpack[OrderTerms]) -> Order:
         """Buy at the market, or by the terms of :meth:`order`."""
-        return self.order(symbol, Side.BUY, quantity, **terms)
+        return self.order(symbol, _BUY, quantity, **terms)
 
-    def sell(self, symbol: str, quantity: float, **terms: Any) -> Order:
+    def sell(self, symbol: str, quantity: float, **terms: Unpack[OrderTerms]) -> Order:
         """Sell at the market, or by the terms of :meth:`order`."""
-        return self.order(symbol, Side.SELL, quantity, **terms)
+        return self.order(symbol, _SELL, quantity, **terms)
 
-    def order(
-        self,
-        symbol: str,
-        side: Side,
-        quantity: float,
-        *,
-        limit: float = math.nan,
-        stop: float = math.nan,
-        trail: float = math.nan,
-        trail_fraction: float = math.nan,
-        tif: TimeInForce | str = TimeInForce.DAY,
-        until: int = 0,
-        on_close: bool = False,
-        group: int = 0,
-        parent: Order | None = None,
-        outside_hours: bool = False,
-        tag: str = "",
-    ) -> Order:
-        """Give an order. What is given of ``limit``, ``stop`` and ``trail`` makes its type.
+    def order(self, symbol: str, side: Side, quantity: float, **terms: Unpack[OrderTerms]) -> Order:
+        """Give an order: at the market for the day, or by its terms (see :class:`OrderTerms`).
 
-        ``trail`` is a distance in price, ``trail_fraction`` a fraction of the best price; with ``limit`` it is a
-        trailing stop-limit whose limit lies that far beyond its stop. ``until`` (UTC ns) is for GTD. ``group``
-        is from :meth:`new_group`: one cancels the other. ``parent`` must fill first. A refused order comes back
+        What is given of ``limit``, ``stop``, ``trail`` and ``on_close`` makes its type. A refused order comes back
         with status REJECTED and a reason.
         """
         session = self._session
-        trails = trail == trail or trail_fraction == trail_fraction
-        has_limit, has_stop = limit == limit, stop == stop
-        kind = _TYPES.get((on_close, trails, has_stop, has_limit))
-        if kind is None:
-            raise StrategyError(f"order for {symbol}: stop, trail and on_close do not go together")
-        tif = TimeInForce[tif] if isinstance(tif, str) else tif
-        if (tif is TimeInForce.GTD) != bool(until):
-            raise StrategyError(f"order for {symbol}: GTD and until go together")
-        request = OrderRequest(
-            instrument=session.instrument_index(symbol),
-            symbol=symbol,
-            side=side,
-            quantity=float(quantity),
-            type=kind,
-            limit_price=math.nan if kind is OrderType.TRAIL_LIMIT else float(limit),
-            stop_price=float(limit) if kind is OrderType.TRAIL_LIMIT else float(stop),
-            trail=float(trail) if trail == trail else float(trail_fraction),
-            trail_is_fraction=trail_fraction == trail_fraction,
-            tif=tif,
-            expire_ts=until,
-            group=group,
-            parent=0 if parent is None else parent.number,
-            outside_hours=outside_hours,
-            tag=tag,
-        )
-        if parent is not None and parent.number == 0:
-            return Order(session.desk.book, 0, request, "its parent order was refused")
-        number, reason = session.desk.submit(request, session.interrupt())
-        return Order(session.desk.book, number, request, reason)
+        j = session.instrument_index(symbol)
+        if terms:
+            request = requested(j, symbol, side, quantity, terms)
+            parent = terms.get("parent")
+            if parent is not None and parent.number == 0:
+                return Order(session.desk.book, 0, request, "its parent order was refused")
+        else:
+            request = OrderRequest(j, symbol, side, float(quantity))
+        desk = session.desk
+        number, reason = desk.submit(request, session.interrupt())
+        return Order(desk.book, number, request, reason)
 
     def bracket(
         self,
@@ -350,7 +315,7 @@ class Strategy:
         now = session.interrupt()
         each_day = every == "day"
         length = None if every is None or each_day else duration(every)
-        if length is not None and length.unit is Unit.SESSION:
+        if length is not None and length.sessions:
             each_day, length = True, None
 
         def again(ts: int) -> None:
@@ -411,19 +376,6 @@ class Strategy:
                 method = getattr(self, f"on_{name}")
                 found[name] = _without_argument(method) if name in ("start", "stop") else method
         return Handlers(**found)
-
-
-_TYPES: Mapping[tuple[bool, bool, bool, bool], OrderType] = {
-    # on_close, trail, stop, limit
-    (False, False, False, False): OrderType.MARKET,
-    (False, False, False, True): OrderType.LIMIT,
-    (False, False, True, False): OrderType.STOP,
-    (False, False, True, True): OrderType.STOP_LIMIT,
-    (False, True, False, False): OrderType.TRAIL,
-    (False, True, False, True): OrderType.TRAIL_LIMIT,
-    (True, False, False, False): OrderType.MARKET_ON_CLOSE,
-    (True, False, False, True): OrderType.LIMIT_ON_CLOSE,
-}
 
 
 def _without_argument(method: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -112,9 +112,9 @@ def parameters_of(cls: type, base: type) -> dict[str, Parameter]:
         own = each.__dict__.get("__annotations__", {})
         if not own:
             continue
-        hints = get_type_hints(each)
+        hints = get_type_hints(each, include_extras=True)
         for name in own:
-            if name.startswith("_") or name not in each.__dict__:
+            if name.startswith("_") or name not in each.__dict__ or get_origin(hints[name]) is ClassVar:
                 continue
             value = each.__dict__[name]
             if isinstance(value, _Bounded):

@@ -47,27 +47,32 @@ class Desk:
         self._drained = 0
         self._journaled = 0
         self._groups = 0
+        # readers of single fields: they are asked at every order
         records = self._state.instruments
         self._last, self._bid, self._ask, self._quote_ts = (
-            records[name] for name in ("last", "bid", "ask", "quote_ts")
+            records[name].item for name in ("last", "bid", "ask", "quote_ts")
         )
-        self._reports = self._state.account["reports"]
+        self._count = self._state.account["reports"].item
+        self._write = journal.write
+        self._working = self._state.account["working"].item
+        self._flattens = False
 
     # -- to the broker ------------------------------------------------------------------------------------
 
     def reference_price(self, j: int, now: int) -> float:
         """Middle of a fresh quote, else the last price; NaN unknown. What an order is compared with on arrival."""
-        quoted = int(self._quote_ts[j])
+        quoted = self._quote_ts(j)
         if quoted and now - quoted <= QUOTE_FRESH_NS:
-            middle = float(self._bid[j] + self._ask[j]) / 2.0
+            middle = float(self._bid(j) + self._ask(j)) / 2.0
             if middle == middle:
                 return middle
-        return float(self._last[j])
+        return float(self._last(j))
 
     def submit(self, request: OrderRequest, now: int) -> tuple[int, str]:
         """Have an order approved and sent; returns its number and, where the guard refused it, 0 and why."""
         j = request.instrument
-        self._watchlist.watch(j, now)
+        if j not in self._watchlist.watched:
+            self._watchlist.watch(j, now)
         reference = self.reference_price(j, now)
         outcome = self.guard.approve(request, now, reference)
         if isinstance(outcome, Refused):
@@ -77,18 +82,16 @@ class Desk:
 
     def _send(self, approved: Approved, now: int, reference: float) -> int:
         request = approved.request
-        book = self.book
-        if not book.has_room():
-            book.grow()
-        number = book.add(request, now, reference)
-        self.write_reports()
-        self._journal.write(("order", now, number, request))
+        number = self.book.add(request, now, reference)
+        if self._count(0) != self._journaled:
+            self.write_reports()
+        self._write(("order", now, number, request))
         self._broker.submit(approved, number, now)
         return number
 
     def _refused(self, request: OrderRequest, refused: Refused, now: int) -> None:
         self.write_reports()
-        self._journal.write(("refused", now, refused.rule, request))
+        self._write(("refused", now, refused.rule, request))
         text = f"{request.side.name} {request.quantity:g} {request.symbol}: {refused.text}"
         self._log.guarded(now, "refused", refused.rule, text)
         if self._handlers.order is not None:
@@ -100,25 +103,32 @@ class Desk:
     def cancel(self, number: int, now: int, reason: Reason = Reason.CANCEL_REQUESTED) -> None:
         """Ask for a working order to be cancelled."""
         self.write_reports()
-        self._journal.write(("cancel", now, number, REASON_TEXT[reason]))
+        self._write(("cancel", now, number, REASON_TEXT[reason]))
         self._broker.cancel(number, now, reason)
 
     def modify(self, number: int, quantity: float | None, limit: float | None, stop: float | None, now: int) -> None:
         """Ask for an order's total quantity or prices to be replaced; the guard judges it as a new order."""
         if self.book.status(number).is_final:
             return
-        old = self.book.requests[number - 1]
+        row = self._state.orders[number - 1]  # as it stands: splits and its group may have changed what was asked for
+        old = msgspec.structs.replace(
+            self.book.requests[number - 1],
+            quantity=float(row["quantity"]),
+            limit_price=float(row["limit"]),
+            stop_price=float(row["stop"]),
+            trail=float(row["trail"]),
+        )
         given = {"quantity": quantity, "limit_price": limit, "stop_price": stop}
         changes: dict[str, Any] = {name: float(value) for name, value in given.items() if value is not None}
         request = msgspec.structs.replace(old, **changes)
         reference = self.reference_price(request.instrument, now)
-        outcome = self.guard.approve_change(request, old, now, reference)
+        outcome = self.guard.approve_change(request, old, now, reference, float(row["filled"]))
         if isinstance(outcome, Refused):
             self._refused(request, outcome, now)
             return
         self.book.requests[number - 1] = request
         self.write_reports()
-        self._journal.write(("modify", now, number, request))
+        self._write(("modify", now, number, request))
         self._broker.modify(outcome, number, now)
 
     def new_group(self) -> int:
@@ -131,11 +141,11 @@ class Desk:
     @property
     def has_news(self) -> bool:
         """Whether there are reports that nobody has heard of."""
-        return bool(self._reports[0] != self._drained)
+        return bool(self._count(0) != self._drained)
 
     def write_reports(self) -> None:
         """Journal the reports that came since; before any decision that follows them."""
-        count = int(self._reports[0])
+        count = int(self._count(0))
         if count != self._journaled:
             self._journal.write_reports(self._journaled, count)
             self._journaled = count
@@ -144,13 +154,17 @@ class Desk:
         """Let the guard and the strategy hear of new fills and status changes, each in its turn."""
         while self.ready:
             yield self.ready.pop(0)
+        if self._flattens and self._working(0) == 0:
+            self._flatten(now)
+        if self.guard.watches_cash and not self.guard.blocked and self.guard.tripped_rule():
+            yield from self.trip(now)
         if not self.stop_on_report:
-            first, self._drained = self._drained, int(self._reports[0])
+            first, self._drained = self._drained, int(self._count(0))
             if self._watchlist.unheard:
                 for j in set(self._state.reports["instrument"][first : self._drained].tolist()):
                     self._watchlist.release(j)
             return
-        while self._drained < int(self._reports[0]):
+        while self._drained < int(self._count(0)):
             x = self._state.reports[self._drained]
             self._drained += 1
             self._watchlist.release(int(x["instrument"]))
@@ -187,17 +201,22 @@ class Desk:
         account = self._state.account[0]
         text = f"{rule}: equity {float(account['equity']):,.2f}, cash {float(account['cash']):,.2f}"
         self.write_reports()
-        self._journal.write(("guard", now, "trip", text))
+        self._write(("guard", now, "trip", text))
         self._log.guarded(now, "trip", rule, text)
         for number in self.book.working():
             self.cancel(number, now, Reason.GUARD)
             self._log.guarded(now, "cancelled", rule, f"order {number}")
-        if guard.settings.flatten:
-            for j, position in enumerate(self._ledger.positions):
-                if position.quantity:
-                    side = Side.SELL if position.quantity > 0 else Side.BUY
-                    quantity = abs(position.quantity)
-                    request = OrderRequest(j, position.symbol, side, quantity, OrderType.MARKET, tag="guard")
-                    self._send(guard.approve_flattening(request), now, self.reference_price(j, now))
-                    self._log.guarded(now, "flattened", rule, position.symbol)
+        self._flattens = guard.settings.flatten
         yield from self.hear(now)
+
+    def _flatten(self, now: int) -> None:
+        """Close what is held, once every cancel has been confirmed: an order still working could fill beside it."""
+        self._flattens = False
+        guard = self.guard
+        for j, position in enumerate(self._ledger.positions):
+            if position.quantity:
+                side = Side.SELL if position.quantity > 0 else Side.BUY
+                quantity = abs(position.quantity)
+                request = OrderRequest(j, position.symbol, side, quantity, OrderType.MARKET, tag="guard")
+                self._send(guard.approve_flattening(request), now, self.reference_price(j, now))
+                self._log.guarded(now, "flattened", guard.rule, position.symbol)

@@ -12,30 +12,34 @@ from papertape.core.state import State
 class Position:
     """One instrument's position, counting what is in flight. Always present; flat where nothing is held."""
 
-    __slots__ = ("_j", "_records", "_state", "symbol")
+    __slots__ = ("_buying", "_j", "_quantity", "_records", "_selling", "_state", "symbol")
 
     def __init__(self, state: State, j: int, symbol: str) -> None:
         self._state = state
         self._records = state.instruments
         self._j = j
         self.symbol = symbol
+        # readers of single fields: a strategy may ask at every event
+        self._quantity = state.instruments["quantity"].item
+        self._buying = state.instruments["working_buy"].item
+        self._selling = state.instruments["working_sell"].item
 
     @property
     def quantity(self) -> float:
         """Filled quantity; negative when short."""
-        return float(self._records["quantity"][self._j])
+        return float(self._quantity(self._j))
 
     @property
     def committed(self) -> float:
         """Filled quantity plus working buys minus working sells: what it will be when all that works has filled."""
-        record = self._records[self._j]
-        return float(record["quantity"] + record["working_buy"] - record["working_sell"])
+        j = self._j
+        return float(self._quantity(j) + self._buying(j) - self._selling(j))
 
     @property
     def sellable(self) -> float:
         """What can be sold without going short: filled minus working sells, never below 0."""
-        record = self._records[self._j]
-        return max(0.0, float(record["quantity"]) - float(record["working_sell"]))
+        left = float(self._quantity(self._j) - self._selling(self._j))
+        return left if left > 0.0 else 0.0
 
     @property
     def average_cost(self) -> float:

@@ -45,10 +45,11 @@ class OrderRequest(msgspec.Struct, frozen=True):
 class OrderBook:
     """All orders of a run. An order's number is its row in the state's order table plus one."""
 
-    __slots__ = ("arrival", "decided", "requests", "state")
+    __slots__ = ("_room", "arrival", "decided", "requests", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self._room = len(state.orders)
         self.requests: list[OrderRequest] = []
         self.decided: list[int] = []
         self.arrival: list[float] = []
@@ -58,18 +59,18 @@ class OrderBook:
         self.requests.append(request)
         self.decided.append(now)
         self.arrival.append(arrival)
-        return len(self.requests)
+        number = len(self.requests)
+        if number > self._room:
+            self._grow()
+        return number
 
-    def has_room(self) -> bool:
-        """Whether the order table has a row for one more order."""
-        return len(self.requests) < len(self.state.orders)
-
-    def grow(self) -> None:
+    def _grow(self) -> None:
         """Double the order table; whoever keeps a reference to it must take the new one."""
         old = self.state.orders
         new = np.zeros(2 * len(old), old.dtype)
         new[: len(old)] = old
         self.state.orders = new
+        self._room = len(new)
 
     def __len__(self) -> int:
         return len(self.requests)

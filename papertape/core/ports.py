@@ -110,7 +110,8 @@ class Broker(Protocol):
 class Journal(Protocol):
     """Where decisions and what came of them are written, in order."""
 
-    def write(self, record: tuple[Any, ...]) -> None:
+    @property
+    def write(self) -> Callable[[tuple[Any, ...]], None]:
         """Append a decision: its kind, then its values (see ``papertape/journal.py``)."""
 
     def write_reports(self, begin: int, end: int) -> None:

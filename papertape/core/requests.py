@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -18,43 +17,31 @@ from papertape.core.errors import ConfigError
 from papertape.core.model import NS_PER_S, Bar, ScanSpec
 
 
-class Unit(StrEnum):
-    """Unit of a duration."""
-
-    SECOND = "s"
-    SESSION = "d"
-
-
 class Duration(msgspec.Struct, frozen=True):
-    """A length of time: seconds, or trading sessions (the present one included)."""
+    """A length of time: ``ns`` nanoseconds, or a number of trading sessions (the present one included)."""
 
-    count: int
-    unit: Unit
-
-    @property
-    def ns(self) -> int:
-        """Nanoseconds; only for seconds."""
-        assert self.unit is Unit.SECOND, "sessions have no fixed length"
-        return self.count * NS_PER_S
+    ns: int = 0
+    sessions: int = 0
 
 
-_UNITS: Mapping[str, tuple[int, Unit]] = {
-    "s": (1, Unit.SECOND), "sec": (1, Unit.SECOND), "secs": (1, Unit.SECOND), "second": (1, Unit.SECOND),
-    "seconds": (1, Unit.SECOND), "m": (60, Unit.SECOND), "min": (60, Unit.SECOND), "mins": (60, Unit.SECOND),
-    "minute": (60, Unit.SECOND), "minutes": (60, Unit.SECOND), "h": (3600, Unit.SECOND), "hour": (3600, Unit.SECOND),
-    "hours": (3600, Unit.SECOND), "d": (1, Unit.SESSION), "day": (1, Unit.SESSION), "days": (1, Unit.SESSION),
-    "w": (5, Unit.SESSION), "week": (5, Unit.SESSION), "weeks": (5, Unit.SESSION),
+_SECONDS: Mapping[str, int] = {
+    "s": 1, "sec": 1, "secs": 1, "second": 1, "seconds": 1, "m": 60, "min": 60, "mins": 60, "minute": 60,
+    "minutes": 60, "h": 3600, "hour": 3600, "hours": 3600,
 }  # fmt: skip
+_SESSIONS: Mapping[str, int] = {"d": 1, "day": 1, "days": 1, "w": 5, "week": 5, "weeks": 5}
 
 
 def duration(text: str | float) -> Duration:
-    """Read ``"30 s"``, ``"5m"``, ``"1 hour"``, ``"2 D"``, ``"day"``; a bare number is seconds."""
-    match = re.fullmatch(r"\s*(\d+)?\s*([A-Za-z]*)\s*", str(text))
-    unit = _UNITS.get((match[2] or "s").lower()) if match else None
-    if match is None or unit is None or not (match[1] or match[2]) or match[1] == "0":
-        raise ConfigError(f'duration "{text}": a number and a unit are needed, as "30 s", "5 m", "1 h" or "2 D"')
-    factor, kind = unit
-    return Duration(int(match[1] or 1) * factor, kind)
+    """Read ``"30 s"``, ``"5m"``, ``"1 hour"``, ``"0.5 s"``, ``"2 D"``, ``"day"``; a number is seconds."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)?\s*([A-Za-z]*)\s*", str(text))
+    if match is not None and (match[1] or match[2]):
+        amount = float(match[1] or 1)
+        unit = (match[2] or "s").lower()
+        if unit in _SECONDS and (ns := round(amount * _SECONDS[unit] * NS_PER_S)) > 0:
+            return Duration(ns=ns)
+        if unit in _SESSIONS and amount >= 1 and amount == int(amount):
+            return Duration(sessions=int(amount) * _SESSIONS[unit])
+    raise ConfigError(f'duration "{text}": a number and a unit are needed, as "30 s", "5 m", "1 h" or "2 D"')
 
 
 class SnapshotRequest(msgspec.Struct, frozen=True):

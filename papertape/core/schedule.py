@@ -12,7 +12,7 @@ import msgspec
 
 from papertape.core.errors import ConfigError
 from papertape.core.model import NS_PER_S, SessionTimes
-from papertape.core.requests import Unit, duration
+from papertape.core.requests import duration
 
 
 class TimeOfDay(msgspec.Struct, frozen=True):
@@ -53,6 +53,6 @@ def time_of_day(text: str) -> TimeOfDay:
         if not anchored[3]:
             return TimeOfDay(anchored[1], 0)
         length = duration(anchored[3])
-        if length.unit is Unit.SECOND:
-            return TimeOfDay(anchored[1], length.count * (1 if anchored[2] == "+" else -1))
+        if length.ns and length.ns % NS_PER_S == 0:
+            return TimeOfDay(anchored[1], length.ns // NS_PER_S * (1 if anchored[2] == "+" else -1))
     raise ConfigError(f'time "{text}": HH:MM, HH:MM:SS, open+5m or close-5m is needed (exchange time)')

@@ -230,11 +230,11 @@ class Session:
             stop = self._end_of_bars(i, m) if is_bar else min(m + 1, limit)
             i, why = advance(i, stop, stop_on_report)
             self.consumed = i
+            if why is TRIP:
+                yield from self._trip()
             if desk.has_news:
                 self._now = int(batch.ts[i - 1])
                 yield from self._flush()
-            if why is TRIP:
-                yield from self._trip()
             if m < i:
                 if is_bar:
                     after = bisect.bisect_left(index, i, k)
@@ -310,10 +310,11 @@ class Session:
         consumed, why = self.broker.advance(i, i + 1, desk.stop_on_report)
         self.consumed = consumed
         self._now = int(batch.ts[i])
-        if desk.has_news:
-            yield from self._flush()
         if why is TRIP:
             yield from self._trip()
+        if desk.has_news:
+            self._now = int(batch.ts[i])
+            yield from self._flush()
         if consumed == i:
             return
         if is_bars:

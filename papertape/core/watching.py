@@ -17,7 +17,7 @@ class Watchlist:
     ``changed`` is set when the rest of the present batch is void because of a change.
     """
 
-    __slots__ = ("_bars", "_feed", "_hears", "_ledger", "_records", "_watched", "changed", "subscriptions", "unheard")
+    __slots__ = ("_bars", "_feed", "_hears", "_ledger", "_records", "changed", "subscriptions", "unheard", "watched")
 
     def __init__(self, feed: Feed, ledger: Ledger, *, trades: bool, quotes: bool, bars: bool) -> None:
         self._feed = feed
@@ -25,7 +25,8 @@ class Watchlist:
         self._records = ledger.state.instruments
         self._hears = {EventKind.TRADE: trades, EventKind.QUOTE: quotes}
         self._bars = bars
-        self._watched: set[int] = set()
+        self.watched: set[int] = set()
+        """What the feed delivers."""
         self.unheard: set[int] = set()
         """Watched because held or ordered only."""
         self.subscriptions = Subscriptions()
@@ -33,9 +34,9 @@ class Watchlist:
 
     def watch(self, j: int, now: int) -> None:
         """Have an instrument delivered from now on; its last known prices are taken at once, and wake nobody."""
-        if j in self._watched:
+        if j in self.watched:
             return
-        self._watched.add(j)
+        self.watched.add(j)
         self.unheard.add(j)
         image = self._feed.watch(j, now)
         if image is not None:
@@ -48,7 +49,7 @@ class Watchlist:
         r = self._records[j]
         if j not in self.unheard or r["quantity"] != 0.0 or r["head"] >= 0:
             return
-        self._watched.discard(j)
+        self.watched.discard(j)
         self.unheard.discard(j)
         self._feed.unwatch(j)
         for name in ("last", "mark", "bid", "ask"):
@@ -76,7 +77,7 @@ class Watchlist:
     def forget(self, j: int) -> None:
         """Unsubscribe the strategy from an instrument."""
         self.subscriptions.forget(j)
-        if j in self._watched:
+        if j in self.watched:
             self.unheard.add(j)
             self.release(j)
         self._changed()
