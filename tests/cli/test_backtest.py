@@ -119,7 +119,7 @@ def test_a_slower_order_fills_later_and_slippage_costs(papertape: Runner) -> Non
     assert worse["cash"] < plain["cash"]
     assert papertape(*base, "--latency", "5s").status == 0
     late = papertape("show", "last", "--fills", "--json").out
-    assert json.loads(late)[0]["ts"] == "2024-06-03T13:32:35.000000000Z"
+    assert json.loads(late)[0]["ts"] == "2024-06-03T13:32:36.000000000Z", "an order is filled after its arrival"
 
 
 def test_the_benchmark_may_be_a_symbol_of_the_tape_or_a_file(papertape: Runner) -> None:
