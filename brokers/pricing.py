@@ -189,10 +189,10 @@ def after_bar(o: Any, high: float, low: float) -> None:
 
 @compiled
 def expected_price(instruments: Any, o: Any) -> float:
-    """What a buy is expected to cost per unit: its limit or stop, else the last price; NaN unknown."""
+    """What a buy is expected to cost per unit: its limit, or a stop not reached yet, else the last price; NaN unknown."""
     if o.limit == o.limit:
         return float(o.limit)
-    if o.type == STOP:
+    if o.type == STOP and o.triggered == 0:
         return float(o.stop)
     r = instruments[o.instrument]
     return float(r.ask) if (r.last != r.last and r.quote_ts > 0) else float(r.last)

@@ -210,7 +210,7 @@ def test_random_fills_come_out_as_in_exact_fractions(rows: list[tuple[int, int, 
         position = books.positions[j]
         assert close(position.quantity, exact.quantity[j])
         assert bool(position) == (exact.quantity[j] != 0)
-        average = exact.cost[j] / abs(exact.quantity[j]) if exact.quantity[j] else 0
+        average = exact.cost[j] / abs(exact.quantity[j]) if exact.quantity[j] else Fraction(0)
         assert close(position.average_cost, average)
         assert position.realised == pytest.approx(float(exact.realised[j]), rel=1e-9, abs=1e-4)
         assert close(position.fees, fees[j])
