@@ -19,9 +19,10 @@ from papertape.core.errors import ConfigError, DataError, did_you_mean
 from papertape.core.guard import Guard
 from papertape.core.ledger import Ledger
 from papertape.core.model import Instrument, InstrumentType
+from papertape.core.ports import WakeUp
 from papertape.core.record import RunRecord
 from papertape.core.series import Tape
-from papertape.core.session import Session, WakeUp
+from papertape.core.session import Session
 from papertape.core.state import State
 from papertape.journal import MemoryJournal
 from strategies.base import Strategy
@@ -69,9 +70,7 @@ def run_tape(
     feed = RecordedFeed(
         tape, instruments, calendar, start, end, scan_source=scan_source, confirm=settings.confirm, chunk=chunk
     )
-    currencies = tuple(
-        dict.fromkeys([settings.currency, *settings.balances, *(each.currency for each in instruments)])
-    )
+    currencies = tuple(dict.fromkeys([settings.currency, *settings.balances, *(each.currency for each in instruments)]))
     state = State(len(instruments), len(currencies))
     ledger = Ledger(state, instruments, currencies)
     rates = {name: _rate(feed, name, settings.currency, start) for name in currencies}

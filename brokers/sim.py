@@ -31,6 +31,13 @@ from papertape.core.state import Reason, State, Stop
 from papertape.core.timers import Priority, Timers
 
 _STOPS = tuple(Stop)
+# Members by plain names: looking one up on its class is slow in Python 3.11, and these are asked for at every order.
+_FULL = Stop.FULL
+_DAY = TimeInForce.DAY
+_OPG = TimeInForce.OPG
+_GTD = TimeInForce.GTD
+_PENDING_SUBMIT = int(OrderStatus.PENDING_SUBMIT)
+_SUBMITTED = int(OrderStatus.SUBMITTED)
 COMMANDS = 64
 """Commands between two looks at the room in the report table."""
 
@@ -80,6 +87,7 @@ class SimBroker:
         self._vector = rules.vector()
         self._tomorrow: set[int] = set()
         self._commands_left = 0
+        self._session_close = 0
         self._advance: Callable[..., int] = kernel.advance
         self._place: Callable[..., int] = order_entry.place
         self._args: tuple[Any, ...] = ()
@@ -133,7 +141,7 @@ class SimBroker:
             code = self._advance(*self._args, begin, end, False, stop_on_report)
             begin = code >> 3
             stop = _STOPS[code & 7]
-            if stop is not Stop.FULL:
+            if stop is not _FULL:
                 return begin, stop
             self._grow_reports()
 
@@ -185,25 +193,27 @@ class SimBroker:
         state = self._state
         latency = self.rules.latency_ns
         active = now + latency
+        tif = r.tif
         if self._doubt:
             self.notes.setdefault("fee_rates", Note("fee_rates", self._doubt, Severity.WARNING))
-        if r.tif is TimeInForce.OPG:
+        if tif is _DAY:
+            if active >= self._session_close:
+                self._tomorrow.add(number)
+        elif tif is _OPG:
             active = self._opening_after(active) - 1
-        if r.tif is TimeInForce.DAY and active >= state.account["session_close"][0]:
-            self._tomorrow.add(number)
+        elif tif is _GTD:
+            self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
         args = (
             state.account, state.instruments, state.cash, state.orders, state.reports, self._vector, number - 1,
-            r.instrument, int(r.side), int(r.type), int(r.tif), r.quantity, r.limit_price, r.stop_price, r.trail,
-            int(r.trail_is_fraction), active, now, r.group, r.parent - 1, int(r.outside_hours),
-            int(OrderStatus.PENDING_SUBMIT if latency else OrderStatus.SUBMITTED),
+            r.instrument, r.side, r.type, tif, r.quantity, r.limit_price, r.stop_price, r.trail, r.trail_is_fraction,
+            active, now, r.group, r.parent - 1, r.outside_hours, _PENDING_SUBMIT if latency else _SUBMITTED,
         )  # fmt: skip
         if self._place is order_entry.place:
-            self._place = entry_point(order_entry.place, args)
+            plain = tuple(int(each) if isinstance(each, int) else each for each in args)
+            self._place = entry_point(order_entry.place, plain)
         self._place(*args)
         if latency:
             self._timers.add(now + latency, Priority.BROKER, lambda ts: self._acknowledge(number, ts))
-        if r.tif is TimeInForce.GTD:
-            self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
 
     def _opening_after(self, ts: int) -> int:
         account = self._state.account[0]
@@ -263,6 +273,7 @@ class SimBroker:
         account = self._state.account
         account["session_open"] = session_open
         account["session_close"] = session_close
+        self._session_close = session_close
         self._next_open = next_open
         day = dt.date(1970, 1, 1) + dt.timedelta(days=date)
         if day.month != self._month_of:

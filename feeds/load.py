@@ -17,7 +17,7 @@ from feeds.csv_sources import find_sources
 from feeds.frames import ArrayOptions, array_series
 from feeds.parquet import is_parquet, read_parquet
 from feeds.reference import read_actions, read_instruments, read_scans
-from feeds.tape_writer import MANIFEST, read_manifest
+from feeds.tape_writer import read_manifest
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, did_you_mean
 from papertape.core.model import NS_PER_S, CorporateAction, EventKind, Instrument, Note, Scan

@@ -74,23 +74,26 @@ def first_out_of_order(ts: I8) -> int:
     return -1
 
 
+_LARGEST_BITS = np.int64(0x7FEF_FFFF_FFFF_FFFF)
+"""Bit pattern of the largest finite double; the patterns of positive doubles are ordered as they are."""
+
+
 @compiled
 def first_not_positive(column: F8) -> int:
-    """Index of the first value that is not finite and above 0, -1 for none. Blocks are judged at once."""
-    n = len(column)
-    largest = np.finfo(np.float64).max
+    """Index of the first value that is not finite and above 0, -1 for none. Blocks are judged at once, as integers."""
+    bits = column.view(np.int64)
+    n = len(bits)
     i = 0
     while i < n:
-        stop = min(i + 1024, n)
-        block = column[i:stop]
-        bad = np.int64(0)
+        block = bits[i : min(i + 1024, n)]
+        sign = np.int64(0)
         for k in range(len(block)):
-            bad |= np.int64(not (block[k] > 0.0)) | np.int64(block[k] > largest)
-        if bad != 0:
+            sign |= (block[k] - 1) | (_LARGEST_BITS - block[k])
+        if sign < 0:
             for k in range(len(block)):
-                if not (block[k] > 0.0) or block[k] > largest:
+                if block[k] < 1 or block[k] > _LARGEST_BITS:
                     return i + k
-        i = stop
+        i += 1024
     return -1
 
 
@@ -200,9 +203,7 @@ def _merged(streams: list[Stream], live: list[Stream], most: int) -> Batch:
     return Batch(ts[order], kinds, instruments, _columns(pieces, n, order), _starts(pieces, n, order), origin)
 
 
-def _columns(
-    pieces: list[tuple[Stream, int, int]], n: int, order: NDArray[np.int64]
-) -> tuple[F8, F8, F8, F8, F8]:
+def _columns(pieces: list[tuple[Stream, int, int]], n: int, order: NDArray[np.int64]) -> tuple[F8, F8, F8, F8, F8]:
     found: list[F8] = []
     for c in range(5):
         parts = [

@@ -21,7 +21,6 @@ from papertape.core.model import (
     NS_PER_S,
     Bar,
     Fill,
-    OrderType,
     OrderUpdate,
     Quote,
     Scan,
@@ -33,6 +32,7 @@ from papertape.core.model import (
     Trade,
 )
 from papertape.core.orders import Order, OrderRequest
+from papertape.core.ports import Handlers
 from papertape.core.requests import (
     Awaited,
     ConfirmRequest,
@@ -42,7 +42,6 @@ from papertape.core.requests import (
     duration,
 )
 from papertape.core.schedule import time_of_day
-from papertape.core.ports import Handlers
 from papertape.core.session import Session
 from papertape.core.timers import Priority
 from strategies.order_terms import OrderTerms, requested
@@ -164,12 +163,14 @@ class Strategy:
             bars_ns = length.ns or 86_400 * NS_PER_S
             if length.sessions > 1:
                 raise StrategyError(f"bars of {bars}: up to one session is possible")
-        deaf = []
         now = session.interrupt()
-        for symbol in [symbols] if isinstance(symbols, str) else list(symbols):
-            if not session.watchlist.hear(session.instrument_index(symbol), when, bars_ns, now):
-                deaf.append(symbol)
-        if deaf and session.handlers.trade is None and session.handlers.quote is None:
+        deaf = [
+            symbol
+            for symbol in ([symbols] if isinstance(symbols, str) else list(symbols))
+            if not session.watchlist.hear(session.instrument_index(symbol), when, bars_ns, now)
+        ]
+        hears_bars = session.handlers.bar is not None or session.handlers.bars is not None
+        if deaf and hears_bars and session.handlers.trade is None and session.handlers.quote is None:
             raise StrategyError(f'there are no bars of {deaf[0]}; subscribe(..., bars="1m") makes them from trades')
         if deaf:
             text = f"{deaf[0]} (and {len(deaf) - 1} more)" if len(deaf) > 1 else deaf[0]
@@ -245,7 +246,7 @@ class Strategy:
         with status REJECTED and a reason.
         """
         session = self._session
-        j = session.instrument_index(symbol)
+        j = session.index[symbol] if symbol in session.index else session.instrument_index(symbol)
         if terms:
             request = requested(j, symbol, side, quantity, terms)
             parent = terms.get("parent")

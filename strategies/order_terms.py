@@ -55,7 +55,9 @@ def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerm
     """The request that terms make for instrument ``j``. StrategyError where they do not go together."""
     for name in terms:
         if name not in OrderTerms.__annotations__:
-            raise StrategyError(f'order for {symbol}: unknown term "{name}"{did_you_mean(name, OrderTerms.__annotations__)}')
+            raise StrategyError(
+                f'order for {symbol}: unknown term "{name}"{did_you_mean(name, OrderTerms.__annotations__)}'
+            )
     limit, stop = terms.get("limit", math.nan), terms.get("stop", math.nan)
     trail, trail_fraction = terms.get("trail", math.nan), terms.get("trail_fraction", math.nan)
     until, parent = terms.get("until", 0), terms.get("parent")

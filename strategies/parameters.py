@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def _percent(text: str) -> float | str:
 
 
 def _reason(text: str) -> str:
-    """msgspec's words, without its own punctuation."""
+    """Msgspec's words, without its own punctuation."""
     return text.replace("`", "").replace("Expected", "expected").rstrip(".")
 
 
@@ -96,9 +97,9 @@ def parameter(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
-    help: str = "",
+    help: str = "",  # noqa: A002  # the word that whoever writes a strategy looks for
 ) -> Any:
-    """A parameter's default with bounds: ``up: float = parameter(0.05, above=0, below=1)``."""
+    """Give a parameter a default with bounds: ``up: float = parameter(0.05, above=0, below=1)``."""
     named = {"gt": above, "ge": at_least, "lt": below, "le": at_most}
     return _Bounded(default, {name: value for name, value in named.items() if value is not None}, help)
 
@@ -109,7 +110,7 @@ def parameters_of(cls: type, base: type) -> dict[str, Parameter]:
     for each in reversed(cls.__mro__):
         if each is base or not issubclass(each, base):
             continue
-        own = each.__dict__.get("__annotations__", {})
+        own = inspect.get_annotations(each)
         if not own:
             continue
         hints = get_type_hints(each, include_extras=True)

@@ -6,6 +6,7 @@ import inspect
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,17 @@ class HeardEvents:
     ``index`` holds their places in the batch, ascending. Only what is heard is turned into Python numbers.
     """
 
-    __slots__ = ("_batch", "_columns", "_handlers", "_instruments", "_kinds", "_previous", "_symbols", "_times", "index")
+    __slots__ = (
+        "_batch",
+        "_columns",
+        "_handlers",
+        "_instruments",
+        "_kinds",
+        "_previous",
+        "_symbols",
+        "_times",
+        "index",
+    )
 
     def __init__(self, batch: Batch, wakes: Wakes, symbols: Sequence[str], handlers: Handlers) -> None:
         self._batch = batch
@@ -56,7 +67,7 @@ class HeardEvents:
 
     def is_bar(self, k: int) -> bool:
         """Whether the k-th heard event is a bar."""
-        return self._kinds[k] >= BAR
+        return bool(self._kinds[k] >= BAR)
 
     def event(self, k: int) -> tuple[Handler | None, Trade | Quote, int]:
         """The k-th heard event (a trade or a quote), who hears it, and its time."""
@@ -252,7 +263,16 @@ class EventRun:
     """
 
     __slots__ = (
-        "_batch", "_begin", "_end", "_lists", "_session", "_times", "_walker", "_wakes", "settled", "stopped",
+        "_batch",
+        "_begin",
+        "_end",
+        "_lists",
+        "_session",
+        "_times",
+        "_wakes",
+        "_walker",
+        "settled",
+        "stopped",
         "stopped_at",
     )  # fmt: skip
 
@@ -295,7 +315,7 @@ class EventRun:
         """Index of the event that is being heard (the last one, when the run is over)."""
         if self.stopped:
             return self.stopped_at
-        return max(self._begin, self._end - self._walker.__length_hint__() - 1)
+        return max(self._begin, self._end - length_hint(self._walker) - 1)
 
     def now(self) -> int:
         """Time of the event that is being heard."""

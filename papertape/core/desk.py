@@ -138,10 +138,11 @@ class Desk:
 
     # -- from the broker ------------------------------------------------------------------------------------
 
-    @property
     def has_news(self) -> bool:
-        """Whether there are reports that nobody has heard of."""
-        return bool(self._count(0) != self._drained)
+        """Whether there are reports that somebody has to hear of."""
+        if self.stop_on_report or self._watchlist.unheard or self._flattens:
+            return bool(self._count(0) != self._drained)
+        return bool(self.ready)
 
     def write_reports(self) -> None:
         """Journal the reports that came since; before any decision that follows them."""

@@ -32,6 +32,9 @@ class Before(NamedTuple):
     price: float = math.nan
 
 
+NOTHING_BEFORE = Before()
+
+
 class Filter:
     """A condition; combine with ``&`` and ``|``."""
 
@@ -43,6 +46,10 @@ class Filter:
         ``price`` is a trade's price, a quote's mid or a bar's close.
         """
         raise AssertionError("a filter says where it holds")
+
+    def hits(self, ts: I8, price: F8, before: Before) -> NDArray[np.int64]:
+        """Where it holds, as indices, ascending."""
+        return np.flatnonzero(self.mask(ts, price, before))
 
     def __and__(self, other: Filter) -> Filter:
         return _Both(self, other)
@@ -88,6 +95,33 @@ def _moved(price: F8, before: float, up: float, down: float, out: Mask) -> None:
 
 
 @compiled
+def _moved_hits(price: F8, before: float, up: float, down: float, out: NDArray[np.int64]) -> int:
+    """The same as indices; blocks without any are passed over. Returns how many there are."""
+    rise = 1.0 + up
+    fall = 1.0 - down
+    found = 0
+    if (price[0] > before * rise) | (price[0] < before * fall):
+        out[0] = 0
+        found = 1
+    i = 1
+    n = len(price)
+    while i < n:
+        stop = min(i + 512, n)
+        now = price[i:stop]
+        previous = price[i - 1 : stop - 1]
+        any_hit = np.int64(0)
+        for k in range(len(now)):
+            any_hit |= np.int64(now[k] > previous[k] * rise) | np.int64(now[k] < previous[k] * fall)
+        if any_hit != 0:
+            for k in range(len(now)):
+                if (now[k] > previous[k] * rise) | (now[k] < previous[k] * fall):
+                    out[found] = i + k
+                    found += 1
+        i = stop
+    return found
+
+
+@compiled
 def _crossed(price: F8, before: float, level: float, out: Mask) -> None:
     previous = before
     for i in range(len(price)):
@@ -122,6 +156,10 @@ class _Moved(Filter):
         out = np.empty(len(price), np.bool_)
         _moved(price, before.price, self.up, self.down, out)
         return out
+
+    def hits(self, ts: I8, price: F8, before: Before) -> NDArray[np.int64]:
+        out = np.empty(len(price), np.int64)
+        return out[: _moved_hits(price, before.price, self.up, self.down, out)].copy()
 
     def __repr__(self) -> str:
         return f"moved(up={self.up}, down={self.down})"

@@ -22,6 +22,7 @@ from papertape.core.orders import OrderRequest
 from papertape.core.state import State
 
 _KEY = object()
+_SELL = Side.SELL  # by a plain name: looking a member up on its class is slow in Python 3.11
 RECENT_ORDERS = 10_000
 """Orders that are remembered for the duplicate check before those that are too old are forgotten."""
 
@@ -257,7 +258,7 @@ class Guard:
         quantity = request.quantity
         if not 0.0 < quantity < math.inf:
             return Refused("quantity", f"quantity {quantity} is not above 0")
-        if request.side is Side.SELL and not self._allow_short and not request.parent:
+        if request.side is _SELL and not self._allow_short and not request.parent:
             record = self._state.instruments[request.instrument]
             sellable = float(record["quantity"]) - (0.0 if request.group else float(record["working_sell"]))
             if quantity > sellable + 1e-9:

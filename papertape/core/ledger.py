@@ -39,7 +39,7 @@ class Position:
     def sellable(self) -> float:
         """What can be sold without going short: filled minus working sells, never below 0."""
         left = float(self._quantity(self._j) - self._selling(self._j))
-        return left if left > 0.0 else 0.0
+        return max(0.0, left)
 
     @property
     def average_cost(self) -> float:

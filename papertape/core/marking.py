@@ -32,7 +32,8 @@ def set_leaf(tree: F8, leaf: int, value: float) -> None:
 @compiled
 def position_value(instrument: Any, price: float) -> float:
     """Value of a position at a price, in base currency; the one formula, so that every path rounds alike."""
-    return ((instrument.quantity * price) * instrument.multiplier) * instrument.rate
+    value: float = ((instrument.quantity * price) * instrument.multiplier) * instrument.rate
+    return value
 
 
 @compiled
@@ -247,9 +248,7 @@ def mark_run(
         tripped = a.tripped
         while i < stop:
             p = price[i]
-            evaluate(
-                account, bucket_ts, bucket_last, bucket_low, bucket_high, ts[i], a.cash + position_value(r, p)
-            )
+            evaluate(account, bucket_ts, bucket_last, bucket_low, bucket_high, ts[i], a.cash + position_value(r, p))
             r.low = min(r.low, p)
             r.high = max(r.high, p)
             i += 1

@@ -13,7 +13,7 @@ from papertape.core.state import State
 _NAN = math.nan
 
 
-class OrderRequest(msgspec.Struct, frozen=True):
+class OrderRequest(msgspec.Struct, frozen=True, gc=False):
     """An order as it was decided. Prices that its type does not use are NaN."""
 
     instrument: int

@@ -12,7 +12,6 @@ from papertape.core.series import Batch
 from papertape.core.state import State, Stop
 from papertape.core.timers import Timers
 
-
 Handler = Callable[[Any], Any]
 WakeUp = tuple[Handler, Any]
 """A handler and what it is to hear."""

@@ -28,7 +28,7 @@ class TimeOfDay(msgspec.Struct, frozen=True):
         if self.anchor == "close":
             return calendar.close[i] + self.seconds * NS_PER_S
         day = dt.date(1970, 1, 1) + dt.timedelta(days=calendar.date[i])
-        clock = (dt.datetime.min + dt.timedelta(seconds=self.seconds)).time()
+        clock = dt.time(self.seconds // 3600, self.seconds // 60 % 60, self.seconds % 60)
         local = dt.datetime.combine(day, clock, ZoneInfo(calendar.zone))
         return int(local.timestamp()) * NS_PER_S
 

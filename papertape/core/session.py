@@ -232,7 +232,7 @@ class Session:
             self.consumed = i
             if why is TRIP:
                 yield from self._trip()
-            if desk.has_news:
+            if desk.has_news():
                 self._now = int(batch.ts[i - 1])
                 yield from self._flush()
             if m < i:
@@ -245,7 +245,7 @@ class Session:
                 k += 1
                 if handler is not None:
                     yield handler, event
-                    if self._attention:
+                    if self._attention and (self._ready or desk.has_news()):
                         yield from self._flush()
 
     def _end_of_bars(self, i: int, m: int) -> int:
@@ -299,7 +299,7 @@ class Session:
                     yield from self._flush()
                 if run.stopped or not is_bars:
                     continue
-            if i < limit and not self.watchlist.changed and self.timers.due >= due:
+            if not self.watchlist.changed and self.timers.due >= due:
                 yield from self._hear_one(batch, i, is_bars=bool(is_bars))
                 i = self.consumed
 
@@ -312,7 +312,7 @@ class Session:
         self._now = int(batch.ts[i])
         if why is TRIP:
             yield from self._trip()
-        if desk.has_news:
+        if desk.has_news():
             self._now = int(batch.ts[i])
             yield from self._flush()
         if consumed == i:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from papertape.core.filters import Before, Filter
+from papertape.core.filters import NOTHING_BEFORE, Before, Filter
 from papertape.core.model import EventKind
 from papertape.core.series import F8, I8, Batch
 
@@ -24,7 +25,7 @@ class Wakes:
     index: I8
     previous: F8
     is_all: bool = False
-    before: Before = Before()
+    before: Before = NOTHING_BEFORE
 
 
 _NOTHING = Wakes(np.empty(0, np.int64), np.empty(0))
@@ -82,7 +83,7 @@ class Subscriptions:
         when = self._filters[key]
         if when is None:
             return Wakes(_NOTHING.index, _NOTHING.previous, is_all=True, before=before)
-        index = np.flatnonzero(when.mask(batch.ts, price, before))
+        index = when.hits(batch.ts, price, before)
         return Wakes(index, _previous(price, index, before))
 
     def _open_mixed(self, batch: Batch) -> Wakes:
@@ -96,7 +97,7 @@ class Subscriptions:
         bounds = np.append(starts, n)
         indexes: list[I8] = []
         previous: list[F8] = []
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+        for a, b in itertools.pairwise(bounds):
             instrument, kind = divmod(int(ordered[a]), 4)
             key = (kind, instrument)
             if key not in self._filters:
@@ -107,7 +108,7 @@ class Subscriptions:
             before = self._before[key]
             self._ends.append((key, ts, price, where))
             when = self._filters[key]
-            hits = np.arange(b - a) if when is None else np.flatnonzero(when.mask(ts, price, before))
+            hits = np.arange(b - a) if when is None else when.hits(ts, price, before)
             indexes.append(where[hits])
             previous.append(_previous(price, hits, before))
         if not indexes:

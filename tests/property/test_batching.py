@@ -162,9 +162,7 @@ CASES = st.fixed_dictionaries(
 
 
 def check(case: dict) -> None:
-    tape = random_tape(
-        case["seed"], bars=case["bars"], quotes=case["quotes"], symbols=case["symbols"], n=120
-    )
+    tape = random_tape(case["seed"], bars=case["bars"], quotes=case["quotes"], symbols=case["symbols"], n=120)
     options = Settings(
         cash=20_000,
         latency=case["latency"],
