@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ _TRADES = (
 _COSTS = ("fees", "slippage")
 _ACTIVITY = ("orders_submitted", "orders_filled")
 _ACTIVITY_WHERE_ANY = ("orders_partly_filled", "orders_cancelled", "orders_rejected", "orders_expired")
+_ORDERS_ENDED = ("orders_filled", "orders_cancelled", "orders_rejected", "orders_expired")
 _ACTIVITY_ENDS = ("open_positions", "exposure", "turnover")
 
 
@@ -49,9 +51,11 @@ def report_lines(run: Run) -> list[str]:
     costs = _shown(record, _COSTS)
     trades = _shown(record, _TRADES)
     some = [key for key in _ACTIVITY_WHERE_ANY if record.metrics.get(key)]
+    ended = sum(record.metrics.get(key) or 0.0 for key in _ORDERS_ENDED)
+    working = int((record.metrics.get("orders_submitted") or 0.0) - ended)
     activity = [
         *_shown(record, _ACTIVITY), ("Fills", f"{len(record.fills['ts']):,}"), *_shown(record, some),
-        *_shown(record, _ACTIVITY_ENDS),
+        *([("Orders still working", f"{working:,}")] if working else []), *_shown(record, _ACTIVITY_ENDS),
     ]  # fmt: skip
     left = [*_block("Result", result), "", *_block("Costs", costs)]
     right = [*_block("Trades", trades), "", *_block("Activity", activity)]
@@ -183,7 +187,8 @@ def _notes(record: RunRecord) -> list[str]:
     lines = [heading("Notes")]
     ordered = sorted(record.notes, key=lambda note: note.severity is not Severity.WARNING)
     for note in ordered:
-        times = f" ({note.count:,} times)" if note.count > 1 else ""
+        is_said = re.search(rf"\b{note.count:,}\b", note.text) is not None
+        times = f" ({note.count:,} times)" if note.count > 1 and not is_said else ""
         if note.severity is Severity.WARNING:
             first, *rest = wrapped(f"warning: {clean(note.text)}{times}", rest="    ")
             lines += [first.replace("warning:", warn("warning:"), 1), *rest]

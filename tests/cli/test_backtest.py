@@ -156,3 +156,11 @@ def test_a_closed_pipe_is_no_error(here: Path) -> None:
     )  # fmt: skip
     assert done.stdout == "tick_momentum\n"
     assert done.stderr == ""
+
+
+def test_orders_that_still_work_at_the_end_are_said(papertape: Runner, here: Path) -> None:
+    source = (here / "my_jumps.py").read_text().replace("self.quantity)", "self.quantity, limit=1.0, tif='GTC')")
+    (here / "my_jumps.py").write_text(source)
+    said = papertape("backtest", "my_jumps.py", "--data", "tape")
+    line = next(line for line in said.out.splitlines() if "still working" in line)
+    assert line.split()[-1] == "3"
