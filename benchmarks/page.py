@@ -1,0 +1,83 @@
+"""The page that the measurements make: docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.measure import Plan, Row
+
+_HEAD = """# Benchmarks
+
+Ratios of two things measured side by side, in turn, in one run of `make bench`; they depend far less on the machine than
+times do. Before anything is timed, both sides must have the same fills, cash and drawdown, or the benchmark fails.
+Each side shows its shortest and its middle time ({repeats}); the ratio is of the middle ones.
+"""
+_TAIL = """
+## What is compared
+
+- The tape: trades of one symbol, 100 x exp(cumsum(normal(0, 2e-5))), 0.02 % of them jumping by 5.5 to 8 % up and down in
+  turn, seed 7, 2 ms apart within one regular session; fees `per-share:0.005:1`. Comparisons with other engines use the
+  same tape with prices of four decimals, and fewer ticks where an engine is slow: the time for a tick is compared.
+- papertape marks equity, drawdown and the guard's limits at every event, checks the arrays that it is given, and ends
+  with finished metrics. The Numba loop does rule, fills, fees, equity and drawdown, and nothing else.
+- The bare Python loop makes an object with slots of every tick and calls a method with it: no equity, no drawdown; its
+  decisions become fills after the loop.
+- NautilusTrader: `BacktestEngine` of its pyo3 package, `run()` alone, without logging, analysis and risk checks, with
+  a latency of 1 ns so that its market orders fill at the next trade. backtrader: no observers, no analyzers.
+- Top movers: one decision a day at 10:00 from a scan and two daily bars as of then; the decisions are compared with
+  ones found by looking at the columns directly.
+
+## How to repeat
+
+```
+make bench                                    # all rows but the one that needs 9 GB of disk; writes this page
+.venv/bin/python -m benchmarks --full         # that one too
+.venv/bin/python -m benchmarks movers --out - # one row, to the terminal
+```
+
+NautilusTrader needs Python 3.12 or newer. Let nothing else run meanwhile.
+"""
+
+
+def page(rows: Sequence[Row], plan: Plan) -> str:
+    """The whole page."""
+    lines = [
+        _HEAD.format(repeats="one measurement" if plan.repeats == 1 else f"of {plan.repeats}"),
+        f"Measured on {dt.datetime.now(dt.UTC):%Y-%m-%d}: {machine()}.",
+        "",
+        "| what | must reach | aim | measured | verdict | shortest / middle time |",
+        "|---|---|---|---|---|---|",
+        *(_line(row) for row in rows),
+    ]
+    return "\n".join(lines) + "\n" + _TAIL
+
+
+def _line(row: Row) -> str:
+    measured = "" if row.value is None else f"**{row.value:.3g}{row.bound.unit}**"
+    sides = "<br>".join(str(side) for side in row.sides)
+    details = "<br>".join(part for part in (sides, row.note) if part)
+    bound = row.bound
+    cells = (row.what, bound.text(bound.required), bound.text(bound.aim), measured, row.verdict(), details)
+    return "| " + " | ".join(cells) + " |"
+
+
+def machine() -> str:
+    """Cores, processor and versions."""
+    found = [f"{os.cpu_count()} cores", _processor(), f"{platform.system()}, Python {platform.python_version()}"]
+    found += [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "numba", "pandas")]
+    return ", ".join(found)
+
+
+def _processor() -> str:
+    """The processor's name as the system knows it."""
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
