@@ -86,8 +86,13 @@ def reach(o: Any) -> tuple[float, float]:
     """Prices at which an order can act: at or below the first, at or above the second."""
     if o.type == MARKET_ON_CLOSE or o.type == LIMIT_ON_CLOSE:
         return -np.inf, np.inf
-    if o.seen == 0 or acts_as_market(o) or o.type == TRAIL or (o.type == TRAIL_LIMIT and o.triggered == 0):
+    if o.seen == 0 or acts_as_market(o):
         return np.inf, -np.inf
+    if o.triggered == 0 and (o.type == TRAIL or o.type == TRAIL_LIMIT):
+        stop = trail_stop(o)
+        if stop != stop:
+            return np.inf, -np.inf
+        return (o.best, stop) if o.side == BUY else (stop, o.best)  # reached, or moved
     resting = acts_as_limit(o)
     level = o.limit if resting else o.stop
     rises = (o.side == BUY) != resting
