@@ -17,11 +17,13 @@ import typer
 
 import papertape
 from backtests.definitions import DEFINITIONS
+from backtests.settings import guard_settings
 from feeds.csv_columns import ALIASES
 from feeds.sample import write_sample
 from papertape import Run, Strategy, backtest
 from papertape.cli.main import app, spread_data
 from papertape.cli.main import run as run_program
+from papertape.config import configure
 from papertape.core.guard import GuardSettings
 
 ROOT = Path(__file__).parent.parent
@@ -175,6 +177,18 @@ def test_a_command_of_the_documentation_parses(place, line):
         command, words = command.commands[words[0]], words[1:]
     assert not hasattr(command, "commands"), f"{place}: no such command"
     command.make_context("papertape", list(words))
+
+
+TOML = [each for page in PAGES for each in blocks(page, "toml")]
+
+
+@parameters(TOML)
+def test_a_configuration_of_the_documentation_is_understood(code, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(code, encoding="utf-8")
+    config = configure({}, file, environment={})
+    given = {name: getattr(config.guard, name) for name in GuardSettings.__dataclass_fields__}
+    assert guard_settings({name: value for name, value in given.items() if value is not None}).loss_limit() == 0.05
 
 
 def test_the_readmes_first_steps_work_word_by_word(tmp_path, monkeypatch, capsys):
