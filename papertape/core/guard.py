@@ -78,7 +78,8 @@ class GuardSettings:
     max_orders_per_minute: int | None = None
     duplicate_s: float = 0.0
     """An order equal to one within this many seconds is refused; 0 is off."""
-    allowed_symbols: frozenset[str] | None = None
+    allowed_symbols: frozenset[str] | str | None = None
+    """Symbols, or one text with commas between them."""
     flatten: bool = False
     """Whether a trip also closes what is held."""
 

@@ -214,8 +214,8 @@ def test_random_fills_come_out_as_in_exact_fractions(rows: list[tuple[int, int, 
         assert close(position.average_cost, average)
         assert position.realised == pytest.approx(float(exact.realised[j]), rel=1e-9, abs=1e-4)
         assert close(position.fees, fees[j])
-    for name, amount in books.account.balances.items():
-        assert amount == pytest.approx(float(exact.cash[name]), rel=1e-9, abs=1e-4)
+    for name, balance in books.account.balances.items():
+        assert balance == pytest.approx(float(exact.cash[name]), rel=1e-9, abs=1e-4)
 
 
 @given(fills)
