@@ -139,10 +139,11 @@ class Desk:
     # -- from the broker ------------------------------------------------------------------------------------
 
     def has_news(self) -> bool:
-        """Whether there are reports that somebody has to hear of."""
-        if self.stop_on_report or self._watchlist.unheard or self._flattens:
-            return bool(self._count(0) != self._drained)
-        return bool(self.ready)
+        """Whether there are reports or refusals that somebody has to hear of."""
+        if self.ready:
+            return True
+        is_listening = self.stop_on_report or self._watchlist.unheard or self._flattens
+        return bool(is_listening and self._count(0) != self._drained)
 
     def write_reports(self) -> None:
         """Journal the reports that came since; before any decision that follows them."""
