@@ -99,7 +99,7 @@ def parameter(
     at_most: float | None = None,
     help: str = "",  # noqa: A002  # the word that whoever writes a strategy looks for
 ) -> Any:
-    """Give a parameter a default with bounds: ``up: float = parameter(0.05, above=0, below=1)``."""
+    """A default with bounds: ``up: float`` may stand for more than 0 and less than 1. ``help`` is one line."""
     named = {"gt": above, "ge": at_least, "lt": below, "le": at_most}
     return _Bounded(default, {name: value for name, value in named.items() if value is not None}, help)
 

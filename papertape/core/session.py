@@ -211,7 +211,7 @@ class Session:
         batch, wakes = self._batch, self._wakes
         assert batch is not None, "no batch is open"
         assert wakes is not None, "no batch is open"
-        desk, watchlist = self.desk, self.watchlist
+        desk = self.desk
         advance, stop_on_report = self.broker.advance, desk.stop_on_report
         if plays_in_runs(batch, wakes, self.handlers):
             yield from self._play_runs(i, limit)
@@ -222,7 +222,7 @@ class Session:
         index = heard.index
         k = bisect.bisect_left(index, i)
         due = self.timers.due
-        while i < limit and not watchlist.changed and self.timers.due >= due:
+        while i < limit and not self._is_cut_short(due):
             if self._group is not None and int(batch.ts[i]) > self._group.ts:
                 break
             m = index[k] if k < len(index) and index[k] < limit else limit
@@ -247,6 +247,10 @@ class Session:
                     yield handler, event
                     if self._attention and (self._ready or desk.has_news()):
                         yield from self._flush()
+
+    def _is_cut_short(self, due: int) -> bool:
+        """Whether a handler changed what comes next: what is watched, or a timer before the one that was next."""
+        return self.watchlist.changed or self.timers.due < due
 
     def _end_of_bars(self, i: int, m: int) -> int:
         """Where to advance to for the heard bar at ``m``: first to the bars of its time, then past all of them."""
@@ -274,7 +278,7 @@ class Session:
         assert wakes is not None, "no batch is open"
         is_bars = batch.kind[0] >= BAR
         due = self.timers.due
-        while i < limit and not self.watchlist.changed and self._group is None and self.timers.due >= due:
+        while i < limit and self._group is None and not self._is_cut_short(due):
             self._lists.open(batch, i)
             end, why = self.broker.run_ahead(i, min(limit, self._lists.end))
             if is_bars:
@@ -299,7 +303,7 @@ class Session:
                     yield from self._flush()
                 if run.stopped or not is_bars:
                     continue
-            if not self.watchlist.changed and self.timers.due >= due:
+            if not self._is_cut_short(due):
                 yield from self._hear_one(batch, i, is_bars=bool(is_bars))
                 i = self.consumed
 

@@ -17,15 +17,15 @@ DAY = 86_400 * 10**9
 def fills(*rows, symbol="A"):
     """Columns of fills from (signed quantity, price[, fee[, symbol]]); one second apart."""
     columns = empty_columns(FILL_COLUMNS)
-    rows = [(*row, *(0.0, symbol)[len(row) - 2 :]) for row in rows]
-    columns["ts"] = np.arange(len(rows), dtype=np.int64) * 10**9
-    columns["symbol"] = np.array([row[3] for row in rows], dtype=object)
-    columns["side"] = np.array(["BUY" if row[0] > 0 else "SELL" for row in rows], dtype=object)
-    columns["quantity"] = np.array([abs(row[0]) for row in rows], dtype=float)
-    columns["price"] = np.array([row[1] for row in rows], dtype=float)
-    columns["fee"] = np.array([row[2] for row in rows], dtype=float)
-    columns["order"] = np.arange(1, len(rows) + 1)
-    columns["ambiguous"] = np.zeros(len(rows), dtype=bool)
+    full = [(*row, *(0.0, symbol)[len(row) - 2 :]) for row in rows]
+    columns["ts"] = np.arange(len(full), dtype=np.int64) * 10**9
+    columns["symbol"] = np.array([row[3] for row in full], dtype=object)
+    columns["side"] = np.array(["BUY" if row[0] > 0 else "SELL" for row in full], dtype=object)
+    columns["quantity"] = np.array([abs(row[0]) for row in full], dtype=float)
+    columns["price"] = np.array([row[1] for row in full], dtype=float)
+    columns["fee"] = np.array([row[2] for row in full], dtype=float)
+    columns["order"] = np.arange(1, len(full) + 1)
+    columns["ambiguous"] = np.zeros(len(full), dtype=bool)
     return columns
 
 
