@@ -356,7 +356,7 @@ def test_the_worst_days_are_at_least_as_bad_as_the_value_at_risk(returns):
     assert at_risk is not None
     assert beyond is not None
     assert beyond <= at_risk + 1e-15
-    assert at_risk(returns) >= returns.min()
+    assert at_risk >= returns.min()
 
 
 @given(returns=daily)
