@@ -40,6 +40,7 @@ class HeardEvents:
         "_previous",
         "_symbols",
         "_times",
+        "has_bars",
         "index",
     )
 
@@ -59,6 +60,7 @@ class HeardEvents:
             self._previous = wakes.previous.tolist()
         n = len(self.index)
         self._kinds = batch.kind[where].tolist() if len(batch.kind) > 1 else batch.kind.tolist() * n
+        self.has_bars = any(kind >= BAR for kind in set(self._kinds))
         many = len(batch.instrument) > 1
         self._instruments = batch.instrument[where].tolist() if many else batch.instrument.tolist() * n
         self._times = batch.ts[where].tolist()

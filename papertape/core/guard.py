@@ -22,7 +22,8 @@ from papertape.core.orders import OrderRequest
 from papertape.core.state import State
 
 _KEY = object()
-_SELL = Side.SELL  # by a plain name: looking a member up on its class is slow in Python 3.11
+_BUY = Side.BUY  # by plain names: looking a member up on its class is slow in Python 3.11
+_SELL = Side.SELL
 RECENT_ORDERS = 10_000
 """Orders that are remembered for the duplicate check before those that are too old are forgotten."""
 
@@ -134,7 +135,7 @@ class Guard:
     """Approves or refuses orders, and arms the thresholds that the kernel checks."""
 
     __slots__ = (
-        "_allow_short", "_collar", "_currencies", "_instruments", "_limits", "_recent", "_sent", "_state", "_tripped",
+        "_allow_short", "_collar", "_currencies", "_instruments", "_is_plain", "_limits", "_recent", "_sent", "_state", "_tripped",
         "blocked", "rule", "settings",
     )  # fmt: skip
 
@@ -158,6 +159,8 @@ class Guard:
             settings.max_order_quantity, settings.max_order_value, self._collar, settings.max_position,
             settings.max_orders_per_minute, settings.allowed_symbols, settings.duplicate_s or None,
         ) != (None,) * 7  # fmt: skip
+        all_tradable = all(each.tradable for each in instruments)
+        self._is_plain = not self._limits and settings.max_drawdown is None and all_tradable
         self._sent: deque[int] = deque(maxlen=settings.max_orders_per_minute or 1)
         self._recent: dict[tuple[object, ...], int] = {}
         self.blocked = False
@@ -225,6 +228,8 @@ class Guard:
 
     def approve(self, request: OrderRequest, now: int, reference_price: float) -> Approved | Refused:
         """Check a request against every control. ``reference_price`` is the last known price, NaN where unknown."""
+        if self._is_plain and request.side is _BUY and not self.blocked and 0.0 < request.quantity < math.inf:
+            return Approved(request, _KEY)  # a buy where no limit is set: nothing of the rest can refuse it
         refused = self._refusal(request, now, reference_price)
         return Approved(request, _KEY) if refused is None else refused
 

@@ -211,14 +211,52 @@ class Session:
         batch, wakes = self._batch, self._wakes
         assert batch is not None, "no batch is open"
         assert wakes is not None, "no batch is open"
-        desk = self.desk
-        advance, stop_on_report = self.broker.advance, desk.stop_on_report
         if plays_in_runs(batch, wakes, self.handlers):
             yield from self._play_runs(i, limit)
             return
         if self._heard is None:
             self._heard = HeardEvents(batch, wakes, self.symbols, self.handlers)
-        heard = self._heard
+        if self._heard.has_bars or self._group is not None:
+            yield from self._walk_with_bars(batch, self._heard, i, limit)
+        else:
+            yield from self._walk_plain(self._heard, i, limit)
+
+    def _walk_plain(self, heard: HeardEvents, i: int, limit: int) -> Iterator[WakeUp]:
+        """Walk where no bars are heard, from one heard event to the next."""
+        desk, advance = self.desk, self.broker.advance
+        stop_on_report, has_news = desk.stop_on_report, desk.has_news
+        index, event_at = heard.index, heard.event
+        k, beyond = bisect.bisect_left(index, i), bisect.bisect_left(index, limit)
+        due = self.timers.due
+        while i < limit:
+            stop = index[k] + 1 if k < beyond else limit
+            i, why = advance(i, stop, stop_on_report)
+            self.consumed = i
+            is_quiet = True  # while nobody asks for anything, nothing that comes next can change
+            if why is TRIP:
+                is_quiet = False
+                yield from self._trip()
+            if has_news():
+                assert self._batch is not None, "no batch is open"
+                is_quiet = False
+                self._now = int(self._batch.ts[i - 1])
+                yield from self._flush()
+            if i == stop and k < beyond:
+                handler, event, self._now = event_at(k)
+                k += 1
+                if handler is not None:
+                    yield handler, event
+            if self._attention:
+                is_quiet = False
+                self._attention = False
+                if self._ready or has_news():
+                    yield from self._flush()
+            if not is_quiet and self._is_cut_short(due):
+                return
+
+    def _walk_with_bars(self, batch: Batch, heard: HeardEvents, i: int, limit: int) -> Iterator[WakeUp]:
+        """Walk where bars are heard too: those of one time are gathered, and heard when their time has passed."""
+        desk, advance = self.desk, self.broker.advance
         index = heard.index
         k = bisect.bisect_left(index, i)
         due = self.timers.due
@@ -228,25 +266,26 @@ class Session:
             m = index[k] if k < len(index) and index[k] < limit else limit
             is_bar = m < limit and heard.is_bar(k)
             stop = self._end_of_bars(i, m) if is_bar else min(m + 1, limit)
-            i, why = advance(i, stop, stop_on_report)
+            i, why = advance(i, stop, desk.stop_on_report)
             self.consumed = i
             if why is TRIP:
                 yield from self._trip()
             if desk.has_news():
                 self._now = int(batch.ts[i - 1])
                 yield from self._flush()
-            if m < i:
-                if is_bar:
-                    after = bisect.bisect_left(index, i, k)
-                    self._gather(batch, np.asarray(index[k:after]))
-                    k = after
-                    continue
-                handler, event, self._now = heard.event(k)
-                k += 1
-                if handler is not None:
-                    yield handler, event
-                    if self._attention and (self._ready or desk.has_news()):
-                        yield from self._flush()
+            if m >= i:
+                continue
+            if is_bar:
+                after = bisect.bisect_left(index, i, k)
+                self._gather(batch, np.asarray(index[k:after]))
+                k = after
+                continue
+            handler, event, self._now = heard.event(k)
+            k += 1
+            if handler is not None:
+                yield handler, event
+                if self._attention and (self._ready or desk.has_news()):
+                    yield from self._flush()
 
     def _is_cut_short(self, due: int) -> bool:
         """Whether a handler changed what comes next: what is watched, or a timer before the one that was next."""
