@@ -212,7 +212,11 @@ class ColumnCache:
 
 
 def _mapped(path: Path, shape: ColumnShape) -> Column:
-    """A column's file as a read-only array. Raises ValueError where it is not what its manifest says."""
+    """A column's file as an array whose changes never reach the file. ValueError where it is not what was written.
+
+    Copy-on-write rather than read-only, and a plain array: compiled code takes each for a type of its own, and would
+    be compiled once more for it.
+    """
     dtype: np.dtype[Any] = np.dtype(shape.dtype)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -220,4 +224,4 @@ def _mapped(path: Path, shape: ColumnShape) -> Column:
             raise ValueError(f"{path} is not what was written")
         if shape.length == 0:
             return np.empty(0, dtype=dtype)
-        return np.memmap(file, dtype=dtype, mode="r", shape=(shape.length,))
+        return np.asarray(np.memmap(file, dtype=dtype, mode="c", shape=(shape.length,)))

@@ -52,6 +52,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _log = logging.getLogger("papertape")
 _dispatchers: list[Any] = []
 _listeners: list[Callable[[str], None]] = []
+_entry_points: dict[Any, Callable[..., Any]] = {}
 
 
 def _sources(root: Path) -> dict[str, bytes]:
@@ -249,12 +250,15 @@ def compiled_in_memory(function: F) -> F:
 def entry_point(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[..., Any]:
     """The machine code of a compiled function for arguments of these types, without Numba's look at their types.
 
-    For functions called once per wake-up, where that look costs more than the work. The caller must keep to the same
-    types (record and array layouts): nothing checks them any more. Plain Python where compiling is disabled.
+    For functions called once per wake-up, where that look costs more than the work. There is one for each function,
+    made for the first ``arguments``: every caller must keep to the same types (record and array layouts), since
+    nothing checks them any more. Plain Python where compiling is disabled.
     """
     if not isinstance(function, Dispatcher):
         return function
-    signature = tuple(function.typeof_pyval(each) for each in arguments)
-    function.compile(signature)
-    code: Callable[..., Any] = function.overloads[signature].entry_point
+    code = _entry_points.get(function)
+    if code is None:
+        signature = tuple(function.typeof_pyval(each) for each in arguments)
+        function.compile(signature)
+        code = _entry_points[function] = function.overloads[signature].entry_point
     return code
