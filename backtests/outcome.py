@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -316,7 +316,6 @@ def _prices(parts: RunParts, fills: Any) -> dict[str, Columns]:
     return found
 
 
-@lru_cache(maxsize=64)
 def code_hash(strategy: type) -> str:
     """Hex digest of the strategy's source, with that of its own bases; empty where there is no source to read."""
     digest = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import signal
@@ -65,6 +66,14 @@ def same(one: Loaded, other: Loaded) -> bool:
     )
 
 
+def is_mapped(column: np.ndarray) -> bool:
+    """Whether a column's memory is a mapped file."""
+    base = column
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap.mmap)
+
+
 def test_the_second_run_parses_nothing_and_gives_the_same_with_its_notes(
     tape: Path, cache: ColumnCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +84,7 @@ def test_the_second_run_parses_nothing_and_gives_the_same_with_its_notes(
     assert same(plain, first)
     assert same(first, second)
     assert [note.code for note in second.notes] == ["line-ends"]
-    assert isinstance(second.series[0].ts, np.memmap)
+    assert is_mapped(second.series[0].ts)
     with pytest.raises(ValueError, match="read-only"):
         second.series[0].ts[0] = 0
 
@@ -95,7 +104,7 @@ def test_joined_files_symbol_columns_and_bars_come_from_the_cache_too(
     forbid_parsing(monkeypatch)
     second = read_csv([folder], options, cache=ColumnCache(cache.folder))
     assert same(plain, second)
-    assert isinstance(second.series[0].ts, np.memmap)
+    assert is_mapped(second.series[0].ts)
 
 
 def test_a_changed_file_is_parsed_again(tape: Path, cache: ColumnCache) -> None:
