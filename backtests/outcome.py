@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -322,11 +322,20 @@ def code_hash(strategy: type) -> str:
     for each in strategy.__mro__:
         if each is Strategy:
             break
-        try:
-            digest.update(inspect.getsource(each).encode())
-        except (OSError, TypeError):
-            return ""  # typed at a prompt: there is nothing to read
+        source = _source(each)
+        if not source:
+            return ""
+        digest.update(source.encode())
     return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _source(of: type) -> str:
+    """A class's source, as it was when its first run ended; empty where it was typed at a prompt."""
+    try:
+        return inspect.getsource(of)
+    except (OSError, TypeError):
+        return ""
 
 
 @cache

@@ -48,16 +48,28 @@ def fill_starts(ts: Any, interval: Any, opens: Any, closes: Any, start: Any) -> 
 
 @compiled
 def fill_ends(start: Any, interval: Any, opens: Any, closes: Any, ts: Any) -> None:
-    """Ends of bars that start at ``start``."""
-    s = -1  # the last session that opens by the time that the bar starts
-    for i in range(len(start)):
-        end = start[i] + interval
-        if i + 1 < len(start):
-            end = min(end, start[i + 1])
-        if i > 0 and start[i] < start[i - 1]:
-            s = np.searchsorted(opens, start[i], side="right") - 1
-        while s + 1 < len(opens) and opens[s + 1] <= start[i]:
-            s += 1
-        if s >= 0 and start[i] < closes[s] < end:
-            end = closes[s]
-        ts[i] = end
+    """Ends of bars that start at ``start``: session by session, so that within one there is nothing to decide."""
+    n = len(start)
+    if n == 0:
+        return
+    i = 0
+    count = 0
+    while i < n:
+        s = np.searchsorted(opens, start[i], side="right") - 1  # the last session that opens by the time that it starts
+        close = closes[s] if s >= 0 else start[i]
+        stop = min(i + count, n)  # most sessions have as many bars as the one before them
+        if s + 1 < len(opens):
+            is_stop = stop > i and start[stop - 1] < opens[s + 1] and (stop == n or start[stop] >= opens[s + 1])
+            if not is_stop:
+                stop = i + max(1, np.searchsorted(start[i:], opens[s + 1]))
+        else:
+            stop = n
+        count = stop - i
+        here, end = start[i:stop], ts[i:stop]
+        for k in range(count - 1):
+            e = min(here[k] + interval, here[k + 1])
+            end[k] = close if here[k] < close < e else e
+        last = start[stop - 1]
+        e = last + interval if stop == n else min(last + interval, start[stop])
+        ts[stop - 1] = close if last < close < e else e
+        i = stop

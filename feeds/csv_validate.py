@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -34,15 +33,23 @@ class SessionArrays:
         return hashlib.sha256(self.name.encode() + parts).hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=4)
+_arrays_made: list[tuple[SessionTimes, SessionArrays]] = []
+"""What was asked for last: known by identity, since to compare thousands of sessions for each symbol costs more."""
+
+
 def session_arrays(sessions: SessionTimes) -> SessionArrays:
     """The arrays of sessions."""
-    return SessionArrays(
+    for asked, made in _arrays_made:
+        if asked is sessions:
+            return made
+    made = SessionArrays(
         np.array(sessions.date, dtype=np.int64),
         np.array(sessions.open, dtype=np.int64),
         np.array(sessions.close, dtype=np.int64),
         sessions.name,
     )
+    _arrays_made[:] = [(sessions, made)]
+    return made
 
 
 @dataclass(slots=True)

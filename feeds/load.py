@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -20,9 +21,11 @@ from feeds.reference import read_actions, read_instruments, read_scans
 from feeds.tape_writer import read_manifest
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, did_you_mean
-from papertape.core.model import NS_PER_S, CorporateAction, EventKind, Instrument, Note, Scan
+from papertape.core.model import NS_PER_S, CorporateAction, EventKind, Instrument, Note, Scan, SessionTimes
 from papertape.core.series import Series, Tape
 
+FINGERPRINT_SAMPLES = 65_536
+"""Values of arrays that go into a tape's fingerprint, more or less: each is a read from far-away memory."""
 _EPOCH_1990 = 631_152_000 * NS_PER_S
 
 
@@ -65,9 +68,15 @@ def load_tape(
     return _finished(tape, options)
 
 
-def _sessions(options: DataOptions) -> Any:
-    now = int(dt.datetime.now(dt.UTC).timestamp()) * NS_PER_S
-    return session_times(options.calendar, _EPOCH_1990, now)
+def _sessions(options: DataOptions) -> SessionTimes:
+    return _sessions_until(options.calendar, dt.datetime.now(dt.UTC).date())
+
+
+@functools.lru_cache(maxsize=4)
+def _sessions_until(calendar: str, day: dt.date) -> SessionTimes:
+    """All sessions from 1990 to the end of a day: the same object each time, so that what is made of it is kept too."""
+    end = dt.datetime.combine(day, dt.time.max, dt.UTC)
+    return session_times(calendar, _EPOCH_1990, int(end.timestamp()) * NS_PER_S)
 
 
 def _from_files(paths: list[Path], options: DataOptions, progress: Callable[[int, int], None] | None) -> Tape:
@@ -158,10 +167,11 @@ def _array_options(options: DataOptions) -> ArrayOptions:
 def _from_arrays(data: Any, options: DataOptions) -> Tape:
     series = array_series(data, _array_options(options))
     digest = hashlib.sha256()
+    samples = max(64, min(4_096, FINGERPRINT_SAMPLES // sum(1 + len(each.columns) for each in series)))
     for each in series:
         digest.update(f"{each.symbol}\0{each.kind}\0{len(each)}\0".encode())
         for column in (each.ts, *each.columns):
-            step = max(1, len(column) // 4096)
+            step = max(1, len(column) // samples)
             digest.update(column[::step].tobytes())
     scans: tuple[Scan, ...] | None = None
     if options.scan_file is not None:

@@ -19,6 +19,8 @@ from papertape.core.requests import ConfirmRequest, HistoryRequest, Reply, Reque
 from papertape.core.series import Batch, Series, Tape
 
 DAY_NS = 86_400 * NS_PER_S
+FIRST_CHUNK = 1_024
+"""Events of the first batch after what is watched has changed: whoever trades soon changes it soon again."""
 
 
 class ConfirmPolicy(StrEnum):
@@ -61,6 +63,7 @@ class RecordedFeed:
         self._confirm = confirm
         self._streams: list[Stream] = []
         self._playing = self._streams
+        self._most = FIRST_CHUNK
         self._resampled: dict[tuple[int, int], Series] = {}
 
     @property
@@ -72,8 +75,11 @@ class RecordedFeed:
 
     def next(self) -> Batch | None:
         """The next events of what is watched; None where there are none up to the end."""
-        self._playing = self._streams
-        return next_batch(self._playing, self.chunk if isinstance(self.chunk, int) else self.chunk())
+        if self._playing is not self._streams:
+            self._playing, self._most = self._streams, FIRST_CHUNK
+        most = min(self._most, self.chunk if isinstance(self.chunk, int) else self.chunk())
+        self._most = min(4 * self._most, CHUNK)
+        return next_batch(self._playing, most)
 
     def consumed(self, batch: Batch, count: int) -> None:
         """The first ``count`` events of the batch were played."""
@@ -140,8 +146,8 @@ class RecordedFeed:
         return _ANSWERS[type(request)](self, request, now)
 
     def _snapshot(self, request: SnapshotRequest, now: int) -> Reply:
-        found = {name: self.view.snapshot(self.view.index[name], now) for name in request.symbols}
-        there = {name: each for name, each in found.items() if each is not None}
+        found = self.view.snapshots([self.view.index[name] for name in request.symbols], now)
+        there = {each.symbol: each for each in found if each is not None}
         return Reply(request, there, tuple(name for name in request.symbols if name not in there))
 
     def _history(self, request: HistoryRequest, now: int) -> Reply:

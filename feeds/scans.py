@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from feeds.point_in_time import Day, PointInTime
+import numpy as np
+from numpy.typing import NDArray
+
+from feeds.point_in_time import Days, PointInTime
 from papertape.core.errors import ConfigError, did_you_mean
 from papertape.core.model import Instrument, Scan, ScanRow, ScanSpec
 from papertape.core.requests import ScanRequest
-from papertape.core.series import Tape
+from papertape.core.series import F8, Tape
 
 
 class ScanSource(StrEnum):
@@ -19,29 +22,29 @@ class ScanSource(StrEnum):
     RECORDED = "recorded"
 
 
-RANKINGS: Mapping[str, Callable[[Day], float]] = {
-    "MOST_ACTIVE": lambda day: day.volume,
-    "TOP_PERC_GAIN": lambda day: day.last / day.previous_close - 1.0,
-    "TOP_PERC_LOSE": lambda day: -(day.last / day.previous_close - 1.0),
-    "TOP_OPEN_PERC_GAIN": lambda day: day.last / day.open - 1.0,
-    "TOP_OPEN_PERC_LOSE": lambda day: -(day.last / day.open - 1.0),
+RANKINGS: Mapping[str, Callable[[Days], F8]] = {
+    "MOST_ACTIVE": lambda days: days.volume,
+    "TOP_PERC_GAIN": lambda days: days.last / days.previous_close - 1.0,
+    "TOP_PERC_LOSE": lambda days: -(days.last / days.previous_close - 1.0),
+    "TOP_OPEN_PERC_GAIN": lambda days: days.last / days.open - 1.0,
+    "TOP_OPEN_PERC_LOSE": lambda days: -(days.last / days.open - 1.0),
 }
 """Scan code -> what is ranked, greatest first; NaN (no prior close) leaves an instrument out."""
 
-_REFERENCE: Mapping[str, tuple[str, Callable[[Instrument], float | None]]] = {
-    "avg_volume_above": ("average_volume", lambda each: each.average_volume),
-    "market_cap_above_1e6": ("market_cap", lambda each: each.market_cap),
-    "market_cap_below_1e6": ("market_cap", lambda each: each.market_cap),
+_REFERENCE: Mapping[str, str] = {
+    "avg_volume_above": "average_volume",
+    "market_cap_above_1e6": "market_cap",
+    "market_cap_below_1e6": "market_cap",
 }
-"""Filter -> the column of instruments.csv that it needs, and how to read it."""
+"""Filter -> the column of instruments.csv that it needs, named as the field of an Instrument."""
 
-_HOLDS: Mapping[str, Callable[[Day, float, float], bool]] = {
-    "price_above": lambda day, _, bound: day.last > bound,
-    "price_below": lambda day, _, bound: day.last < bound,
-    "volume_above": lambda day, _, bound: day.volume > bound,
-    "avg_volume_above": lambda day, value, bound: value > bound,
-    "market_cap_above_1e6": lambda day, value, bound: value > bound * 1e6,
-    "market_cap_below_1e6": lambda day, value, bound: value < bound * 1e6,
+_HOLDS: Mapping[str, Callable[[Days, F8, float], NDArray[np.bool_]]] = {
+    "price_above": lambda days, _, bound: days.last > bound,
+    "price_below": lambda days, _, bound: days.last < bound,
+    "volume_above": lambda days, _, bound: days.volume > bound,
+    "avg_volume_above": lambda days, value, bound: value > bound,
+    "market_cap_above_1e6": lambda days, value, bound: value > bound * 1e6,
+    "market_cap_below_1e6": lambda days, value, bound: value < bound * 1e6,
 }
 """Filter -> whether it holds, of the day so far, the reference value (NaN unknown: never) and the bound."""
 
@@ -55,8 +58,8 @@ def check_scan(spec: ScanSpec, tape: Tape, source: ScanSource) -> None:
     for name in spec.filters:
         if name not in _HOLDS:
             raise ConfigError(f'unknown scan filter "{name}"{did_you_mean(name, _HOLDS)}')
-        if name in _REFERENCE and _REFERENCE[name][0] not in tape.reference_columns:
-            column = _REFERENCE[name][0]
+        if name in _REFERENCE and _REFERENCE[name] not in tape.reference_columns:
+            column = _REFERENCE[name]
             raise ConfigError(
                 f'scan filter {name} needs the column "{column}", which no instruments.csv beside the tape has'
             )
@@ -89,36 +92,22 @@ def view_symbols(tape: Tape) -> frozenset[str]:
 
 def _derived(view: PointInTime, request: ScanRequest, now: int) -> Scan:
     spec = request.spec
-    rank = RANKINGS[spec.code]
-    ranked: list[tuple[float, float, str, Instrument]] = []
-    any_trade = False
-    for j, instrument in enumerate(view.instruments):
-        day = view.day(j, now)
-        if day is None:
-            continue
-        any_trade = True
-        score = rank(day)
-        if score == score and instrument.tradable and _passes(spec, instrument, day):
-            ranked.append((-score, -day.volume, instrument.symbol, instrument))
-    ranked.sort(key=lambda each: each[:3])
-    rows = tuple(
-        ScanRow(k, each.symbol, each.con_id, each.exchange, each.currency)
-        for k, (_, _, _, each) in enumerate(ranked[: request.rows])
-    )
+    days = view.days(now)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = RANKINGS[spec.code](days)
+    passing = days.is_today & ~np.isnan(score) & view.tradable
+    for name, bound in spec.filters.items():
+        passing &= _HOLDS[name](days, view.reference(_REFERENCE.get(name)), bound)
+    chosen = np.flatnonzero(passing)
+    best = np.lexsort((view.symbols[chosen], -days.volume[chosen], -score[chosen]))[: request.rows]
+    rows = tuple(_row(k, view.instruments[j]) for k, j in enumerate(chosen[best].tolist()))
     note = ""
-    if not any_trade:
+    if not days.is_today.any():
         note = "empty: nothing was traded yet in this session"
     elif not rows:
         note = "empty: no instrument passed the filters"
     return Scan(spec.code, now, rows, "derived", note)
 
 
-def _passes(spec: ScanSpec, instrument: Instrument, day: Day) -> bool:
-    for name, bound in spec.filters.items():
-        value = float("nan")
-        if name in _REFERENCE:
-            known = _REFERENCE[name][1](instrument)
-            value = float("nan") if known is None else known
-        if not _HOLDS[name](day, value, bound):
-            return False
-    return True
+def _row(rank: int, instrument: Instrument) -> ScanRow:
+    return ScanRow(rank, instrument.symbol, instrument.con_id, instrument.exchange, instrument.currency)

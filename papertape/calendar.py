@@ -7,6 +7,7 @@ version of the package, and a process that finds it imports neither.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import os
@@ -115,7 +116,7 @@ def _utc_days(start_ns: int, end_ns: int) -> SessionTimes:
 
 def _table(name: str, first_day: int, last_day: int, folder: Path) -> _Table:
     """The table that is kept for a calendar if it reaches far enough, else a new one that is then kept."""
-    version = importlib.metadata.version("exchange-calendars")
+    version = _package_version()
     path = folder / f"{re.sub('[^A-Za-z0-9]', '-', name)}-{version}.sessions"
     want = (first_day - _MARGIN_DAYS, last_day + _MARGIN_DAYS)
     table = _read(path, name, version)
@@ -124,6 +125,11 @@ def _table(name: str, first_day: int, last_day: int, folder: Path) -> _Table:
         table = _build(name, min(_days(_TABLE_START) - _MARGIN_DAYS, want[0]), max(usual_last, want[1]))
         _write(path, name, version, table)
     return table
+
+
+@functools.cache
+def _package_version() -> str:
+    return importlib.metadata.version("exchange-calendars")
 
 
 def _build(name: str, first_day: int, last_day: int) -> _Table:

@@ -132,7 +132,7 @@ def test_a_folder_that_can_not_be_written_costs_only_time(tmp_path: Path, caplog
 
 def test_a_table_of_another_package_version_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session_times("XNYS", ns("2019-02-12T12:00"), ns("2019-02-12T13:00"), folder=tmp_path)
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9.9")
+    monkeypatch.setattr("papertape.calendar._package_version", lambda: "9.9.9")
     session_times("XNYS", ns("2019-02-12T12:00"), ns("2019-02-12T13:00"), folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
