@@ -11,8 +11,14 @@ from backtests.engine import collecting_only_new
 
 def test_what_existed_before_a_run_is_left_alone_during_it_only() -> None:
     before = gc.get_freeze_count()
-    with pytest.raises(ValueError, match="bad"), collecting_only_new():
+    with collecting_only_new():
         assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == before
+
+
+def test_a_run_that_fails_freezes_nothing_for_good() -> None:
+    before = gc.get_freeze_count()
+    with pytest.raises(ValueError, match="bad"), collecting_only_new():
         raise ValueError("bad")
     assert gc.get_freeze_count() == before
 
