@@ -19,14 +19,17 @@ from backtests.metrics import compute_metrics
 from backtests.settings import Settings
 from backtests.trades import match_trades
 from brokers.sim import SimBroker
+from feeds.mapped import release
 from papertape.core.model import Mode, Note, OrderStatus, OrderType, Severity, Side, TimeInForce
 from papertape.core.record import Columns, Drawdown, RunRecord
-from papertape.core.series import Tape
+from papertape.core.series import I8, Series, Tape
 from papertape.core.session import Session
 from papertape.core.state import REASON_TEXT, Reason
 from papertape.journal import MemoryJournal
 from strategies.base import Strategy
 
+BUCKETS_AT_ONCE = 50
+"""Buckets that are made before the memory of the events in them is given back."""
 PRICE_POINTS = 2_000
 """Most buckets of an instrument's price that a run keeps for its report."""
 
@@ -302,18 +305,27 @@ def _prices(parts: RunParts, fills: Any) -> dict[str, Columns]:
             continue
         a = int(np.searchsorted(series.ts, parts.start, "left"))
         b = int(np.searchsorted(series.ts, parts.end, "right"))
-        price = series.columns[0] if len(series.columns) == 2 else series.columns[3]
-        starts = np.unique(np.linspace(a, b, min(PRICE_POINTS, b - a), endpoint=False).astype(np.int64))
-        if not len(starts):
-            continue
-        ends = np.append(starts[1:], b) - 1
-        found[parts.session.symbols[j]] = {
-            "ts": np.asarray(series.ts[ends]),
-            "last": np.asarray(price[ends]),
-            "low": np.minimum.reduceat(price[:b], starts),
-            "high": np.maximum.reduceat(price[:b], starts),
-        }
+        bounds = np.unique(np.linspace(a, b, min(PRICE_POINTS, b - a) + 1).astype(np.int64))
+        if len(bounds) > 1:
+            found[parts.session.symbols[j]] = _price_buckets(series, bounds)
     return found
+
+
+def _price_buckets(series: Series, bounds: I8) -> Columns:
+    """Time and price of the last event, lowest and highest price in each bucket [bounds[k], bounds[k + 1])."""
+    price = series.columns[0] if len(series.columns) == 2 else series.columns[3]
+    n = len(bounds) - 1
+    ts, last, low, high = np.empty(n, np.int64), np.empty(n), np.empty(n), np.empty(n)
+    for k in range(0, n, BUCKETS_AT_ONCE):
+        part = bounds[k : k + BUCKETS_AT_ONCE + 1]
+        begin, end = int(part[0]), int(part[-1])
+        these = slice(k, k + len(part) - 1)
+        piece, starts = price[begin:end], part[:-1] - begin
+        ts[these], last[these] = series.ts[part[1:] - 1], price[part[1:] - 1]
+        low[these] = np.minimum.reduceat(piece, starts)
+        high[these] = np.maximum.reduceat(piece, starts)
+        release(series, begin, end)
+    return {"ts": ts, "last": last, "low": low, "high": high}
 
 
 def code_hash(strategy: type) -> str:

@@ -23,6 +23,10 @@ FIRST_CHUNK = 1_024
 """Events of the first batch after what is watched has changed: whoever trades soon changes it soon again."""
 
 
+RELEASED_AT_ONCE = 2_000_000
+"""Events that are played before the memory of their columns is given back."""
+
+
 class ConfirmPolicy(StrEnum):
     """Who answers a strategy's questions where no person sits at a terminal."""
 
@@ -64,6 +68,7 @@ class RecordedFeed:
         self._streams: list[Stream] = []
         self._playing = self._streams
         self._most = FIRST_CHUNK
+        self._unreleased = 0
         self._resampled: dict[tuple[int, int], Series] = {}
 
     @property
@@ -84,6 +89,11 @@ class RecordedFeed:
     def consumed(self, batch: Batch, count: int) -> None:
         """The first ``count`` events of the batch were played."""
         consume(self._playing, batch, count)
+        self._unreleased += count
+        if self._unreleased >= RELEASED_AT_ONCE:
+            self._unreleased = 0
+            for stream in self._streams:
+                stream.release()
 
     def progress(self) -> float:
         """Part of the watched events that was played, 0 to 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from feeds.mapped import release
 from papertape.core.compiled import compiled
 from papertape.core.errors import DataError
 from papertape.core.model import EventKind
@@ -17,19 +18,25 @@ CHUNK = 65_536
 class Stream:
     """A series being played for one instrument: the next event is ``cursor``, the last one before ``end``."""
 
-    __slots__ = ("checked", "cursor", "end", "instrument", "kind", "series")
+    __slots__ = ("checked", "cursor", "end", "instrument", "kind", "released", "series")
 
     def __init__(self, series: Series, instrument: int, kind: EventKind, cursor: int, end: int) -> None:
         self.series = series
         self.instrument = instrument
         self.kind = kind
         self.cursor = cursor
+        self.released = cursor
         self.end = end
         self.checked = cursor if not series.validated else end
 
     def order(self) -> tuple[int, int, int]:
         """What decides between streams for events of one time: kind, place of the source, instrument."""
         return (int(self.kind), self.series.rank, self.instrument)
+
+    def release(self) -> None:
+        """Give back the memory of what was played."""
+        release(self.series, self.released, self.cursor)
+        self.released = self.cursor
 
     def check(self, end: int) -> None:
         """Check events up to ``end`` that came from the user's program; DataError at the first bad one."""
