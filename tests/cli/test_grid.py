@@ -132,6 +132,11 @@ def processes() -> list[tuple[int, int, str]]:
     return [(int(pid), int(parent), state) for pid, parent, state in rows]
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to jobs in the background, and what they hand on: interrupts are ignored there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
 @pytest.mark.parametrize("options", [(), ("--grid", "n=1,2,3", "--workers", "2")], ids=["one run", "grid"])
 def test_ctrl_c_ends_everything_with_status_130_and_leaves_nothing(here: Path, options: tuple[str, ...]) -> None:
@@ -140,6 +145,7 @@ def test_ctrl_c_ends_everything_with_status_130_and_leaves_nothing(here: Path, o
     program = subprocess.Popen(
         command, cwd=here, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509  # runs between fork and exec, and only sets a signal's default
     )  # fmt: skip
     while not (here / "began1").exists():
         assert program.poll() is None

@@ -108,15 +108,15 @@ def test_daily_bars_of_trades_are_those_that_resampling_makes(rows: Any, now: in
     if not rows:
         return
     series = trades("A", *map(list, zip(*sorted(rows), strict=True)))
-    compare_daily(series, now, count)
+    assert_daily_bars(series, now, count)
 
 
 @given(st.sets(st.integers(-10, 24 * DAYS), min_size=1), MOMENTS, st.integers(1, 4), st.integers(0, 5))
 def test_daily_bars_of_bars_are_those_that_resampling_makes(hours: set[int], now: int, count: int, seed: int) -> None:
-    compare_daily(hourly("A", [OPENS[0] + hour * HOUR for hour in sorted(hours)], seed), now, count)
+    assert_daily_bars(hourly("A", [OPENS[0] + hour * HOUR for hour in sorted(hours)], seed), now, count)
 
 
-def compare_daily(series: Series, now: int, count: int) -> None:
+def assert_daily_bars(series: Series, now: int, count: int) -> None:
     """``history`` by sessions, against resampling only what was known."""
     found = view_of(series).history(0, duration(f"{count} D"), duration("1 day"), now)
     known = int(np.searchsorted(series.ts, now, "right"))
