@@ -19,8 +19,12 @@ PAPERTAPE = (sys.executable, "-P", "-m", "papertape")
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """The environment with another cache folder, and nothing of the user's configuration."""
+    """The environment with another cache folder, and nothing of the user's configuration.
+
+    Modules of a checkout keep their byte code too: those of installed packages were given theirs when they came.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PAPERTAPE")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PAPERTAPE_CACHE": str(cache)}
 
 

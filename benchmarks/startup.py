@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.commands import environment
 from benchmarks.measure import Bound, Direction, Plan, Row, Timing, run_process, side_by_side
 
 ALLOWED_S = 0.25
@@ -16,9 +17,10 @@ def measure(plan: Plan) -> Iterator[Row]:
     """Three times an empty process plus a quarter of a second; the row shows the part of that which is used."""
     script = shutil.which("papertape", path=str(Path(sys.executable).parent))
     ours = [script] if script else [sys.executable, "-P", "-m", "papertape"]
+    own = environment(plan.folder)
     sides = {
-        "ours": lambda: run_process([*ours, "--help"]),
-        "theirs": lambda: run_process([sys.executable, "-c", "pass"]),
+        "ours": lambda: run_process([*ours, "--help"], own),
+        "theirs": lambda: run_process([sys.executable, "-c", "pass"], own),
     }
     side_by_side(sides, 1)  # libraries into the system's memory
     times = side_by_side(sides, plan.repeats)
