@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from brokers.matching import match_bar, match_prices
+from brokers.places import books_at, events_at, terms_at
 from brokers.rules import Terms
 from papertape.core.compiled import compiled
 from papertape.core.marking import mark_price, mark_run, position_value, set_value, take_equity
@@ -74,13 +75,16 @@ def match(books: Books, terms: Terms, events: Events, k: int, kind: int, j: int)
 
 
 @compiled
-def advance(books: Books, terms: Terms, events: Events, begin: int, end: int, ahead: bool, stop_on_report: bool) -> int:
+def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool) -> int:
     """Process events [begin, end); returns (first index not processed) x STOP_CODES + the reason to stop.
+
+    ``places`` is the address of a table of books, terms and events (:mod:`brokers.places`).
 
     Bars of one time are a group: they are applied one by one and marked once, when an event with a later time comes
     (or Python closes the group), so that a cross-section is never judged half old and half new. With ``ahead`` the
     state is a copy and the kernel stops before any event that might touch an order.
     """
+    books, terms, events = books_at(places), terms_at(places), events_at(places)
     # What every event needs is taken out of the bundles once: handing a bundle on costs more than an event does.
     account, instruments, tree, buckets = books.account, books.instruments, books.tree, books.buckets
     kinds, which, ts = events.kind, events.instrument, events.ts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from brokers.booking import end_order, mark_ended, release_children, report, settle_orders
+from brokers.places import books_at, terms_at
 from brokers.pricing import expected_price
 from brokers.rules import (
     BUY,
@@ -57,8 +58,7 @@ def unpayable(books: Books, terms: Terms, row: int) -> bool:
 
 @compiled
 def place(
-    books: Books,
-    terms: Terms,
+    places: int,
     row: int,
     j: int,
     side: int,
@@ -80,6 +80,7 @@ def place(
 
     A child of a parent that has ended already acts at once for what the parent filled, or is cancelled.
     """
+    books, terms = books_at(places), terms_at(places)
     orders = books.orders
     o = orders[row]
     o.instrument = j

@@ -11,6 +11,7 @@ import numpy as np
 
 from brokers import kernel, matching, order_entry
 from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
+from brokers.places import Places
 from brokers.rules import (
     ALLOW_SHORT,
     MARGIN_MULTIPLE,
@@ -27,7 +28,7 @@ from papertape.core.guard import Approved
 from papertape.core.lifecycle import OrderEvent, next_status
 from papertape.core.model import Instrument, Note, OrderStatus, Severity, TimeInForce
 from papertape.core.series import F8, Batch
-from papertape.core.state import Books, Reason, State, Stop
+from papertape.core.state import Reason, State, Stop
 from papertape.core.timers import Priority, Timers
 
 _STOPS = tuple(Stop)
@@ -87,7 +88,6 @@ class SimBroker:
         self._session_close = 0
         self._advance: Callable[..., int] = kernel.advance
         self._place: Callable[..., int] = order_entry.place
-        self._ahead_books: Books | None = None
 
     # -- the kernel -------------------------------------------------------------------------------------------
 
@@ -97,26 +97,30 @@ class SimBroker:
         self._timers = timers
         self._instruments = instruments
         self._ahead = state.ahead()
-        self._books = state.books()
+        self._places = Places(state.books(), self._terms)
+        self._ahead_places = Places(self._ahead.books(), self._terms)
 
     def open_batch(self, batch: Batch) -> None:
         """Make ready to advance over a batch."""
-        self._events = batch.events()
+        events = batch.events()
+        self._places.put_events(events)
+        self._ahead_places.put_events(events)
         if self._advance is kernel.advance:
-            self._advance = entry_point(kernel.advance, (self._books, self._terms, self._events, 0, 0, False, False))
+            self._advance = entry_point(kernel.advance, (self._places.address, 0, 0, False, False))
 
     def _refresh(self) -> None:
         """Tables were replaced by larger ones: give the kernel those."""
-        self._books = self._state.books()
         self._ahead = self._state.ahead()
-        self._ahead_books = None
+        self._places.put_books(self._state.books())
+        self._ahead_places.put_books(self._ahead.books())
 
     def advance(self, begin: int, end: int, stop_on_report: bool) -> tuple[int, Stop]:
         """Process events of the open batch; returns the first not processed, and why it stopped."""
-        if self._books.orders is not self._state.orders:
+        places = self._places
+        if places.books.orders is not self._state.orders:
             self._refresh()
         while True:
-            code = self._advance(self._books, self._terms, self._events, begin, end, False, stop_on_report)
+            code = self._advance(places.address, begin, end, False, stop_on_report)
             begin = code >> 3
             stop = _STOPS[code & 7]
             if stop is not _FULL:
@@ -126,9 +130,7 @@ class SimBroker:
     def run_ahead(self, begin: int, end: int) -> tuple[int, Stop]:
         """The same on a copy of the state, up to before the first event that may touch an order."""
         self._ahead.copy_marks_from(self._state)
-        if self._ahead_books is None:
-            self._ahead_books = self._ahead.books()
-        code = self._advance(self._ahead_books, self._terms, self._events, begin, end, True, False)
+        code = self._advance(self._ahead_places.address, begin, end, True, False)
         return code >> 3, _STOPS[code & 7]
 
     def take_ahead(self) -> None:
@@ -150,13 +152,13 @@ class SimBroker:
 
     def _make_room(self) -> None:
         """Room for the reports of one command; looked at now and then, for many commands ahead."""
-        if self._books.orders is not self._state.orders:
+        state = self._state
+        if self._places.books.orders is not state.orders:
             self._refresh()
         self._commands_left -= 1
         if self._commands_left >= 0:
             return
         self._commands_left = COMMANDS
-        state = self._state
         working = int(state.account["working"][0]) + COMMANDS
         if len(state.reports) - state.account["reports"][0] < 2 * working * 2 + 8 * COMMANDS:
             self._grow_reports()
@@ -180,7 +182,7 @@ class SimBroker:
         elif tif is _GTD:
             self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
         args = (
-            self._books, self._terms, number - 1, r.instrument, r.side, r.type, tif, r.quantity, r.limit_price,
+            self._places.address, number - 1, r.instrument, r.side, r.type, tif, r.quantity, r.limit_price,
             r.stop_price, r.trail, r.trail_is_fraction, active, now, r.group, r.parent - 1, r.outside_hours,
             _PENDING_SUBMIT if latency else _SUBMITTED,
         )  # fmt: skip
@@ -199,7 +201,7 @@ class SimBroker:
 
     def _acknowledge(self, number: int, ts: int) -> None:
         self._make_room()
-        order_entry.acknowledge(self._books, number - 1, ts)
+        order_entry.acknowledge(self._places.books, number - 1, ts)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         """Move an order along its lifecycle; False where it has ended already."""
@@ -220,7 +222,7 @@ class SimBroker:
     def _end(self, number: int, ts: int, reason: Reason) -> None:
         self._make_room()
         status = OrderStatus.EXPIRED if reason is Reason.EXPIRED else OrderStatus.CANCELLED
-        order_entry.finish(self._books, number - 1, ts, int(status), int(reason))
+        order_entry.finish(self._places.books, number - 1, ts, int(status), int(reason))
 
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Replace an order's quantity and prices after the latency; it keeps its place and what it has filled."""
@@ -230,7 +232,7 @@ class SimBroker:
                 return
             self._make_room()
             r = approved.request
-            order_entry.amend(self._books, number - 1, ts, r.quantity, r.limit_price, r.stop_price, r.trail)
+            order_entry.amend(self._places.books, number - 1, ts, r.quantity, r.limit_price, r.stop_price, r.trail)
 
         if self.rules.latency_ns == 0:
             take_effect(now)
@@ -262,7 +264,7 @@ class SimBroker:
             self._tomorrow.clear()
             return
         self._make_room()
-        matching.fill_on_close(self._books, self._terms, ts)
+        matching.fill_on_close(self._places.books, self._terms, ts)
         for number in self._working():
             tif = int(s.orders["tif"][number - 1])
             ends = (tif == TimeInForce.DAY and number not in self._tomorrow) or (
@@ -284,7 +286,7 @@ class SimBroker:
 
     def split(self, instrument: int, ratio: float, ts: int) -> None:
         """Working orders keep their value over a split."""
-        order_entry.split_orders(self._books, instrument, ratio)
+        order_entry.split_orders(self._places.books, instrument, ratio)
 
 
 def parse_slippage(text: str) -> tuple[float, float]:
