@@ -30,6 +30,7 @@ import numpy as np
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 
 from papertape.core.folders import cache_folder
 
@@ -205,7 +206,7 @@ class _KernelCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The function's cached machine code for a signature, None where there is none that can be read."""
         try:
-            found = super().load_overload(sig, target_context)
+            found = self._loaded(sig, target_context)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             _log.debug("cached machine code of %s is unreadable: %s", self._py_func.__qualname__, error)
             found = None
@@ -213,6 +214,19 @@ class _KernelCache(FunctionCache):
             for listener in _listeners:
                 listener(self._py_func.__qualname__)
         return found
+
+    def _loaded(self, sig: Any, target_context: Any) -> Any:
+        """What Numba's own method returns, without waiting for the compiler to be made ready.
+
+        Numba's method begins with filling the tables of all functions that it can compile, which takes longer than
+        most runs. Machine code needs none of them, only Numba's memory management; what is compiled later in the
+        process has the tables filled by the compiler itself.
+        """
+        if not hasattr(self, "_load_overload"):
+            return super().load_overload(sig, target_context)
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep machine code; a full or read-only disk costs the next process time and this one nothing."""
