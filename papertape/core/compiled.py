@@ -120,6 +120,11 @@ def kernel_folder() -> Path:
     return folder
 
 
+@functools.cache
+def _kernel_folder_text() -> str:
+    return str(kernel_folder())
+
+
 def _prune(kernels: Path) -> None:
     """Remove all but the ``FOLDERS_KEPT`` last used folders; another process may be doing the same."""
     used: list[tuple[float, Path]] = []
@@ -179,7 +184,7 @@ class _KernelLocator(_CacheLocator):
 
     def get_cache_path(self) -> str:
         """Folder of the function's module."""
-        return str(kernel_folder() / self._module)
+        return os.path.join(_kernel_folder_text(), self._module)
 
     def get_source_stamp(self) -> str:
         """What must be equal for a cached function to be used."""
@@ -237,6 +242,12 @@ class _KernelCache(FunctionCache):
             _log.warning("papertape: compiled code cannot be kept (%s); it will be compiled again next time", error)
 
 
+@functools.cache
+def _is_ours(file: str) -> bool:
+    """Whether a source file lies in our folder; asked for every function, and slow to find out."""
+    return Path(file).resolve().is_relative_to(_ROOT)
+
+
 def compiled(function: F) -> F:
     """Compile a function of ours with Numba at its first call, and keep its machine code on disk.
 
@@ -247,8 +258,7 @@ def compiled(function: F) -> F:
     """
     dispatcher: Any = compiled_in_memory(function)
     in_key = function.__module__ in kernel_modules()
-    is_ours = Path(function.__code__.co_filename).resolve().is_relative_to(_ROOT)
-    if isinstance(dispatcher, Dispatcher) and in_key and is_ours:
+    if isinstance(dispatcher, Dispatcher) and in_key and _is_ours(function.__code__.co_filename):
         dispatcher._cache = _KernelCache(function)
         _dispatchers.append(dispatcher)
     result: F = dispatcher
