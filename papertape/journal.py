@@ -13,7 +13,6 @@ from papertape.core.orders import OrderRequest
 from papertape.core.requests import Reply
 from papertape.core.state import REASON_TEXT, Reason, State
 
-
 _AT_ONCE = 4096
 _REPORT_FIELDS = ("ts", "order", "instrument", "status", "reason", "quantity", "price", "fee")
 _STATUS_NAMES = {int(status): status.name for status in OrderStatus}

@@ -199,6 +199,7 @@ def manifest_of(record: RunRecord) -> dict[str, Any]:
 
 _ROWS_AT_ONCE = 64
 
+
 def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
     """Append rows, many with each statement: to begin a statement takes SQLite longer than to add a row to it."""
     width = len(_TABLES[table])
