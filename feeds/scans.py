@@ -99,13 +99,12 @@ def _derived(view: PointInTime, request: ScanRequest, now: int) -> Scan:
     for name, bound in spec.filters.items():
         passing &= _HOLDS[name](days, view.reference(_REFERENCE.get(name)), bound)
     chosen = np.flatnonzero(passing)
-    best = np.lexsort((view.symbols[chosen], -days.volume[chosen], -score[chosen]))[: request.rows]
+    best = np.lexsort((view.alphabetical[chosen], -days.volume[chosen], -score[chosen]))[: request.rows]
     rows = tuple(_row(k, view.instruments[j]) for k, j in enumerate(chosen[best].tolist()))
     note = ""
-    if not days.is_today.any():
-        note = "empty: nothing was traded yet in this session"
-    elif not rows:
-        note = "empty: no instrument passed the filters"
+    if not rows:
+        traded = bool(days.is_today.any())
+        note = f"empty: {'no instrument passed the filters' if traded else 'nothing was traded yet in this session'}"
     return Scan(spec.code, now, rows, "derived", note)
 
 
