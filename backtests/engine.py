@@ -20,12 +20,12 @@ from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, DataError, did_you_mean
 from papertape.core.guard import Guard
 from papertape.core.ledger import Ledger
-from papertape.core.model import Instrument, InstrumentType
+from papertape.core.model import Instrument, InstrumentType, SessionTimes
 from papertape.core.ports import WakeUp
 from papertape.core.record import RunRecord
 from papertape.core.series import Tape
 from papertape.core.session import Session
-from papertape.core.state import State
+from papertape.core.state import FIRST_BUCKET_NS, MAX_BUCKETS, State
 from papertape.journal import MemoryJournal
 from strategies.base import Strategy
 
@@ -79,6 +79,7 @@ def run_tape(
     ledger.open({settings.currency: settings.cash, **settings.balances}, rates)
     guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
     guard.arm()
+    state.account["bucket_ns"] = bucket_width_ns(calendar, start, end)
     broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
     journal = MemoryJournal(state)
     session = Session(
@@ -102,6 +103,20 @@ def run_tape(
         progress(1.0, events)
     parts = RunParts(strategy, tape, settings, session, broker, journal, start, end, events, symbols)
     return make_record(parts, keep_prices=keep_prices, began=began)
+
+
+def bucket_width_ns(calendar: SessionTimes, start: int, end: int) -> int:
+    """Width of equity's buckets to begin with, so that the sessions from ``start`` to ``end`` fill a quarter of the room.
+
+    Each bucket costs time when it is closed, so none is made that would be merged later. A function of the window
+    alone: where the tape is cut into batches changes nothing.
+    """
+    times = zip(calendar.open, calendar.close, strict=True)
+    open_ns = sum(max(0, min(closing, end) - max(opening, start)) for opening, closing in times)
+    width = FIRST_BUCKET_NS
+    while open_ns > width * (MAX_BUCKETS // 4):
+        width *= 2
+    return width
 
 
 @contextlib.contextmanager

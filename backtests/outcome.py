@@ -150,11 +150,11 @@ def _orders(parts: RunParts, ends: Any) -> Columns:
     ts_final[reports["order"][final]] = reports["ts"][final]
     for x in ends:
         reasons[int(x["order"])] = REASON_TEXT[Reason(int(x["reason"]))]
-    symbols = parts.session.symbols
+    symbols = _objects(parts.session.symbols)
     return {
         "number": np.arange(1, n + 1),
         "ts": np.array(book.decided, np.int64),
-        "symbol": _objects([symbols[j] for j in rows["instrument"].tolist()]),
+        "symbol": symbols[rows["instrument"]],
         "side": _names(Side, rows["side"]),
         "type": _names(OrderType, rows["type"]),
         "quantity": np.array([r.quantity for r in requests], np.float64),
@@ -176,17 +176,21 @@ def _orders(parts: RunParts, ends: Any) -> Columns:
 
 def _names(kind: type[IntEnum], values: Any) -> np.ndarray[Any, Any]:
     """Names of an enumeration's values, as objects."""
-    table = {int(each): each.name for each in kind}
-    return _objects([table[value] for value in values.tolist()])
+    least = min(kind)
+    table = np.full(max(kind) - least + 1, None, dtype=object)
+    for each in kind:
+        table[each - least] = each.name
+    names: np.ndarray[Any, Any] = table[values - least]
+    return names
 
 
 def _fills(parts: RunParts, fills: Any) -> Columns:
-    symbols = parts.session.symbols
+    symbols = _objects(parts.session.symbols)
     rows = parts.session.state.orders
     sides = rows["side"][fills["order"]]
     return {
         "ts": fills["ts"].copy(),
-        "symbol": _objects([symbols[j] for j in fills["instrument"].tolist()]),
+        "symbol": symbols[fills["instrument"]],
         "side": np.where(sides > 0, np.array("BUY", object), np.array("SELL", object)),
         "quantity": fills["quantity"].copy(),
         "price": fills["price"].copy(),

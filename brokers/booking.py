@@ -24,16 +24,16 @@ from brokers.rules import (
     PENDING_MODIFY,
     REJECTED,
     WOULD_GO_SHORT,
-    Terms,
 )
 from papertape.core.compiled import compiled
 from papertape.core.marking import apply_fill
-from papertape.core.state import Books
+from papertape.core.places import books_at, terms_at
 
 
 @compiled
-def report(books: Books, row: int, ts: int, reason: int, quantity: float, price: float, fee: float) -> Any:
+def report(places: int, row: int, ts: int, reason: int, quantity: float, price: float, fee: float) -> Any:
     """Append a report on an order's present state; returns the record, for the fields that only fills have."""
+    books = books_at(places)
     a = books.account[0]
     x = books.reports[a.reports]
     a.reports += 1
@@ -53,25 +53,27 @@ def report(books: Books, row: int, ts: int, reason: int, quantity: float, price:
 
 
 @compiled
-def mark_ended(books: Books, row: int, ts: int, status: int, reason: int) -> None:
+def mark_ended(places: int, row: int, ts: int, status: int, reason: int) -> None:
     """Give an order its last state and report it; what hangs on it is the caller's."""
+    books = books_at(places)
     books.orders[row].status = status
-    report(books, row, ts, reason, 0.0, np.nan, 0.0)
+    report(places, row, ts, reason, 0.0, np.nan, 0.0)
 
 
 @compiled
-def end_order(books: Books, row: int, ts: int, status: int, reason: int) -> None:
+def end_order(places: int, row: int, ts: int, status: int, reason: int) -> None:
     """End an order that did not fill completely, and let its waiting children know."""
-    mark_ended(books, row, ts, status, reason)
-    release_children(books, ts, False)
+    mark_ended(places, row, ts, status, reason)
+    release_children(places, ts, False)
 
 
 @compiled
-def release_children(books: Books, ts: int, inside: bool) -> None:
+def release_children(places: int, ts: int, inside: bool) -> None:
     """Decide on the orders whose parent has ended: they act for what it filled; where that is nothing they end too.
 
     A child acts on later events; after a fill ``inside`` a bar its stop acts on the rest of that bar as well.
     """
+    books = books_at(places)
     instruments, orders = books.instruments, books.orders
     again = True
     while again:
@@ -92,16 +94,17 @@ def release_children(books: Books, ts: int, inside: bool) -> None:
                         if parent.status != FILLED:
                             o.quantity = min(o.quantity, parent.filled)
                     else:
-                        mark_ended(books, c, ts, CANCELLED, PARENT_ENDED)
+                        mark_ended(places, c, ts, CANCELLED, PARENT_ENDED)
                         again = True  # its own children
                 c = o.next
             if changed:
-                settle_orders(books, j)
+                settle_orders(places, j)
 
 
 @compiled
-def fill_group(books: Books, row: int, ts: int, quantity: float) -> None:
+def fill_group(places: int, row: int, ts: int, quantity: float) -> None:
     """One cancels the other: what filled in one order is taken off its fellows; nothing left ends them."""
+    books = books_at(places)
     instruments, orders = books.instruments, books.orders
     group = orders[row].group
     ended = False
@@ -115,13 +118,13 @@ def fill_group(books: Books, row: int, ts: int, quantity: float) -> None:
                 o.quantity -= quantity
                 if orders[row].status == FILLED or o.quantity - o.filled <= DUST:
                     o.quantity += quantity  # the report shows what was ordered
-                    mark_ended(books, c, ts, CANCELLED, GROUP_FILLED)
+                    mark_ended(places, c, ts, CANCELLED, GROUP_FILLED)
                     ended = True
             c = o.next
         if changed:
-            settle_orders(books, j)
+            settle_orders(places, j)
     if ended:
-        release_children(books, ts, False)
+        release_children(places, ts, False)
 
 
 @compiled
@@ -142,12 +145,13 @@ def counted(instruments: Any, orders: Any, row: int) -> float:
 
 
 @compiled
-def settle_orders(books: Books, j: int) -> None:
+def settle_orders(places: int, j: int) -> None:
     """After any change: drop ended orders from the instrument's list, and recompute what depends on the list.
 
     Orders that wait for their parent do not count. The band is the open price interval in which no order of the
     list can act.
     """
+    books = books_at(places)
     instruments, orders = books.instruments, books.orders
     r = instruments[j]
     previous = -1
@@ -186,8 +190,10 @@ def settle_orders(books: Books, j: int) -> None:
 
 
 @compiled
-def affordable(books: Books, terms: Terms, j: int, signed: float, price: float, fee: float) -> int:
+def affordable(places: int, j: int, signed: float, price: float, fee: float) -> int:
     """0 where a fill can be paid for, else the reason. What only reduces a position always can."""
+    books = books_at(places)
+    terms = terms_at(places)
     r = books.instruments[j]
     rules = terms.rules
     if rules[ALLOW_SHORT] == 0.0 and signed < 0.0 and r.quantity + signed < -DUST:
@@ -214,8 +220,7 @@ def affordable(books: Books, terms: Terms, j: int, signed: float, price: float, 
 
 @compiled
 def execute(
-    books: Books,
-    terms: Terms,
+    places: int,
     row: int,
     quantity: float,
     price: float,
@@ -225,15 +230,17 @@ def execute(
     adds: bool,
 ) -> None:
     """Fill an order: fee, cash check, books, report, its group and its children. ``inside``: within a bar."""
+    books = books_at(places)
+    terms = terms_at(places)
     o = books.orders[row]
     j = o.instrument
     r = books.instruments[j]
     value = quantity * price * r.multiplier
     fee = fill_fee(terms.fees, terms.regulatory, o.filled, o.value, quantity, value, terms.month[0], o.side, adds)
     signed = quantity if o.side == BUY else -quantity
-    refused = affordable(books, terms, j, signed, price, fee)
+    refused = affordable(places, j, signed, price, fee)
     if refused != 0:
-        end_order(books, row, ts, REJECTED if o.filled == 0.0 else CANCELLED, refused)
+        end_order(places, row, ts, REJECTED if o.filled == 0.0 else CANCELLED, refused)
         return
     low = r.low
     high = r.high
@@ -250,11 +257,11 @@ def execute(
         o.status = FILLED
     elif o.status != PENDING_CANCEL and o.status != PENDING_MODIFY:
         o.status = PARTIALLY_FILLED
-    x = report(books, row, ts, 0, quantity, price, fee)
+    x = report(places, row, ts, 0, quantity, price, fee)
     x.ambiguous = ambiguous
     x.low = min(low, price)
     x.high = max(high, price)
     if o.group != 0:
-        fill_group(books, row, ts, quantity)
+        fill_group(places, row, ts, quantity)
     if done:
-        release_children(books, ts, inside)
+        release_children(places, ts, inside)

@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from brokers.matching import match_bar, match_prices
-from brokers.places import books_at, events_at, terms_at
-from brokers.rules import Terms
 from papertape.core.compiled import compiled
 from papertape.core.marking import mark_price, mark_run, position_value, set_value, take_equity
 from papertape.core.model import EventKind
-from papertape.core.series import Events
-from papertape.core.state import MAX_BUCKETS, Books, Stop
+from papertape.core.places import books_at, events_at
+from papertape.core.state import MAX_BUCKETS, Stop
 
 QUOTE = int(EventKind.QUOTE)
 TRADE = int(EventKind.TRADE)
@@ -57,34 +55,36 @@ def take_prices(r: Any, kind: int, ts: int, c0: float, c1: float, c3: float) -> 
 
 
 @compiled
-def match(books: Books, terms: Terms, events: Events, k: int, kind: int, j: int) -> None:
+def match(places: int, k: int, kind: int, j: int) -> None:
     """Match instrument j's working orders against its event at ``k``."""
+    books = books_at(places)
+    events = events_at(places)
     a = books.account[0]
     t = events.ts[k]
     c0, c1 = events.c0[k], events.c1[k]
     if kind == BAR:
         start = events.start[k]
         regular = start < a.session_close and t > a.session_open
-        match_bar(books, terms, j, start, t, c0, c1, events.c2[k], events.c4[k], regular)
+        match_bar(places, j, start, t, c0, c1, events.c2[k], events.c4[k], regular)
         return
     regular = a.session_open <= t <= a.session_close
     if kind == QUOTE:
-        match_prices(books, terms, j, t, c1, c0, events.c3[k], events.c2[k], True, regular)
+        match_prices(places, j, t, c1, c0, events.c3[k], events.c2[k], True, regular)
     else:
-        match_prices(books, terms, j, t, c0, c0, c1, c1, False, regular)
+        match_prices(places, j, t, c0, c0, c1, c1, False, regular)
 
 
 @compiled
 def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool) -> int:
     """Process events [begin, end); returns (first index not processed) x STOP_CODES + the reason to stop.
 
-    ``places`` is the address of a table of books, terms and events (:mod:`brokers.places`).
+    ``places`` is the address of a table of books, terms and events (:mod:`papertape.core.places`).
 
     Bars of one time are a group: they are applied one by one and marked once, when an event with a later time comes
     (or Python closes the group), so that a cross-section is never judged half old and half new. With ``ahead`` the
     state is a copy and the kernel stops before any event that might touch an order.
     """
-    books, terms, events = books_at(places), terms_at(places), events_at(places)
+    books, events = books_at(places), events_at(places)
     # What every event needs is taken out of the bundles once: handing a bundle on costs more than an event does.
     account, instruments, tree, buckets = books.account, books.instruments, books.tree, books.buckets
     kinds, which, ts = events.kind, events.instrument, events.ts
@@ -113,7 +113,7 @@ def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool
                 break
             if r.quantity != 0.0 and a.held == 1:
                 tripped = a.tripped
-                n = mark_run(books, events, j, i, end, ahead)
+                n = mark_run(places, j, i, end, ahead)
                 if a.tripped != tripped:
                     return n * STOP_CODES + TRIP
                 if n > i:
@@ -129,7 +129,7 @@ def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool
                     return i * STOP_CODES + AHEAD
                 if len(books.reports) - a.reports < 2 * a.working + 8:
                     return i * STOP_CODES + FULL
-                match(books, terms, events, i, kind, j)
+                match(places, i, kind, j)
             take_prices(r, kind, t, c0[i], c1[i], x3)
         a.ts = t
         i += 1

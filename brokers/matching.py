@@ -33,11 +33,10 @@ from brokers.rules import (
     TIME_ENDED,
     TOUCH,
     VOLUME_SHARE,
-    Terms,
 )
 from papertape.core.compiled import compiled
+from papertape.core.places import books_at, terms_at
 from papertape.core.series import F8
-from papertape.core.state import Books
 
 
 @compiled
@@ -60,8 +59,9 @@ def fillable(o: Any, available: float) -> float:
 
 
 @compiled
-def end_if_immediate(books: Books, row: int, ts: int) -> None:
+def end_if_immediate(places: int, row: int, ts: int) -> None:
     """End what had one chance only, and did not fill completely on it. A stop's chance comes with its trigger."""
+    books = books_at(places)
     o = books.orders[row]
     if o.status >= FILLED or awaits_trigger(o):
         return
@@ -73,13 +73,12 @@ def end_if_immediate(books: Books, row: int, ts: int) -> None:
     elif o.tif == OPG:
         reason = OPENING_MISSED
     if reason != 0:
-        end_order(books, row, ts, CANCELLED, reason)
+        end_order(places, row, ts, CANCELLED, reason)
 
 
 @compiled
 def match_prices(
-    books: Books,
-    terms: Terms,
+    places: int,
     j: int,
     ts: int,
     buy_price: float,
@@ -90,6 +89,8 @@ def match_prices(
     regular: bool,
 ) -> None:
     """Match an instrument's working orders, oldest first, against a trade (both prices equal) or a quote."""
+    books = books_at(places)
+    terms = terms_at(places)
     orders, rules = books.orders, terms.rules
     share = rules[VOLUME_SHARE]
     buyable = share * buy_size if share > 0.0 else np.inf
@@ -106,20 +107,21 @@ def match_prices(
             if price == price:
                 quantity = fillable(o, buyable if o.side == BUY else sellable)
                 if quantity > 0.0:
-                    execute(books, terms, c, quantity, price, ts, False, 0, adds)
+                    execute(places, c, quantity, price, ts, False, 0, adds)
                     if o.side == BUY or not is_quote:
                         buyable -= quantity
                     if o.side != BUY or not is_quote:
                         sellable -= quantity
             if price == price or (o.seen == 1 and not awaited):
-                end_if_immediate(books, c, ts)
+                end_if_immediate(places, c, ts)
         c = orders[c].next
-    settle_orders(books, j)
+    settle_orders(places, j)
 
 
 @compiled
-def holds_target(books: Books, rules: F8, row: int, open_: float, high: float, low: float) -> bool:
+def holds_target(places: int, rules: F8, row: int, open_: float, high: float, low: float) -> bool:
     """Whether a limit of the same group would have filled inside the same bar as this stop."""
+    books = books_at(places)
     orders = books.orders
     o = orders[row]
     if o.group == 0:
@@ -136,20 +138,20 @@ def holds_target(books: Books, rules: F8, row: int, open_: float, high: float, l
 
 
 @compiled
-def leaves_open(books: Books, rules: F8, row: int, open_: float, high: float, low: float, woken: bool) -> bool:
+def leaves_open(places: int, rules: F8, row: int, open_: float, high: float, low: float, woken: bool) -> bool:
     """Whether a bar does not tell that this stop came first: a target lies in it too, or its parent was a stop.
 
     After a limit entry the way to the stop led past the entry, so that the order of the two is certain.
     """
+    books = books_at(places)
     if woken and not acts_as_limit(books.orders[books.orders[row].parent]):
         return True
-    return holds_target(books, rules, row, open_, high, low)
+    return holds_target(places, rules, row, open_, high, low)
 
 
 @compiled
 def match_bar(
-    books: Books,
-    terms: Terms,
+    places: int,
     j: int,
     start: int,
     ts: int,
@@ -160,6 +162,8 @@ def match_bar(
     regular: bool,
 ) -> None:
     """Match an instrument's working orders against a bar: its open, then stops inside it, limits, woken stops."""
+    books = books_at(places)
+    terms = terms_at(places)
     orders, rules = books.orders, terms.rules
     share = rules[VOLUME_SHARE]
     available = share * volume if share > 0.0 else np.inf
@@ -174,29 +178,30 @@ def match_bar(
                 if price == price:
                     inside = phase != AT_OPEN
                     stop = phase == INSIDE_STOPS or phase == INSIDE_WOKEN
-                    ambiguous = stop and leaves_open(books, rules, c, open_, high, low, woken)
+                    ambiguous = stop and leaves_open(places, rules, c, open_, high, low, woken)
                     quantity = fillable(o, available)
                     if quantity > 0.0:
                         adds = phase == INSIDE_LIMITS
                         at = ts if inside else start
-                        execute(books, terms, c, quantity, price, at, inside, int(ambiguous), adds)
+                        execute(places, c, quantity, price, at, inside, int(ambiguous), adds)
                         available -= quantity
-                    end_if_immediate(books, c, ts if inside else start)
+                    end_if_immediate(places, c, ts if inside else start)
                 elif phase == AT_OPEN:
-                    end_if_immediate(books, c, start)
+                    end_if_immediate(places, c, start)
                 if phase == INSIDE_LIMITS and o.status < FILLED and not woken:
                     after_bar(o, high, low)
             c = orders[c].next
-    settle_orders(books, j)
+    settle_orders(places, j)
 
 
 @compiled
 def fill_on_close(
-    books: Books,
-    terms: Terms,
+    places: int,
     ts: int,
 ) -> None:
     """The session closes: on-close orders fill at the last price of the session, or end."""
+    books = books_at(places)
+    terms = terms_at(places)
     instruments, orders, rules = books.instruments, books.orders, terms.rules
     touch = rules[TOUCH] != 0.0
     for j in range(len(instruments)):
@@ -211,9 +216,9 @@ def fill_on_close(
                 known = r.last_ts >= books.account[0].session_open
                 if known and (o.type == MARKET_ON_CLOSE or betters(o, r.last, touch)):
                     price = slipped(rules, o.side, r.last) if o.type == MARKET_ON_CLOSE else r.last
-                    execute(books, terms, c, o.quantity - o.filled, price, ts, False, 0, False)
+                    execute(places, c, o.quantity - o.filled, price, ts, False, 0, False)
                 if o.status < FILLED:
-                    end_order(books, c, ts, EXPIRED, TIME_ENDED)
+                    end_order(places, c, ts, EXPIRED, TIME_ENDED)
             c = orders[c].next
         if touched:
-            settle_orders(books, j)
+            settle_orders(places, j)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from brokers.booking import end_order, mark_ended, release_children, report, settle_orders
-from brokers.places import books_at, terms_at
 from brokers.pricing import expected_price
 from brokers.rules import (
     BUY,
@@ -22,15 +21,16 @@ from brokers.rules import (
     REJECTED,
     SUBMITTED,
     TRAIL_LIMIT,
-    Terms,
 )
 from papertape.core.compiled import compiled
-from papertape.core.state import Books
+from papertape.core.places import books_at, terms_at
 
 
 @compiled
-def unpayable(books: Books, terms: Terms, row: int) -> bool:
+def unpayable(places: int, row: int) -> bool:
     """Whether a buy, with the buys that work already, is expected to cost more than the cash of its currency."""
+    books = books_at(places)
+    terms = terms_at(places)
     instruments, orders = books.instruments, books.orders
     o = orders[row]
     r = instruments[o.instrument]
@@ -80,7 +80,7 @@ def place(
 
     A child of a parent that has ended already acts at once for what the parent filled, or is cancelled.
     """
-    books, terms = books_at(places), terms_at(places)
+    books = books_at(places)
     orders = books.orders
     o = orders[row]
     o.instrument = j
@@ -102,12 +102,12 @@ def place(
     o.waiting = 1 if (parent >= 0 and orders[parent].status != FILLED) else 0
     if o.waiting == 1 and orders[parent].status > FILLED:
         if orders[parent].filled == 0.0:
-            mark_ended(books, row, now, CANCELLED, PARENT_ENDED)
+            mark_ended(places, row, now, CANCELLED, PARENT_ENDED)
             return int(o.status)
         o.waiting = 0
         o.quantity = min(quantity, orders[parent].filled)
-    if o.waiting == 0 and unpayable(books, terms, row):
-        mark_ended(books, row, now, REJECTED, NO_CASH)
+    if o.waiting == 0 and unpayable(places, row):
+        mark_ended(places, row, now, REJECTED, NO_CASH)
         return int(o.status)
     r = books.instruments[j]
     if r.head < 0:
@@ -118,32 +118,35 @@ def place(
             c = orders[c].next
         orders[c].next = row
     books.account[0].working += 1
-    settle_orders(books, j)
+    settle_orders(places, j)
     return int(o.status)
 
 
 @compiled
-def acknowledge(books: Books, row: int, ts: int) -> None:
+def acknowledge(places: int, row: int, ts: int) -> None:
     """The broker has the order: report it, unless it has moved on already."""
+    books = books_at(places)
     if books.orders[row].status == PENDING_SUBMIT:
         books.orders[row].status = SUBMITTED
-        report(books, row, ts, 0, 0.0, np.nan, 0.0)
+        report(places, row, ts, 0, 0.0, np.nan, 0.0)
 
 
 @compiled
-def finish(books: Books, row: int, ts: int, status: int, reason: int) -> bool:
+def finish(places: int, row: int, ts: int, status: int, reason: int) -> bool:
     """End a working order at somebody's wish (cancel, expiry), with what hangs on it. False: too late."""
+    books = books_at(places)
     o = books.orders[row]
     if o.status >= FILLED:
         return False
-    end_order(books, row, ts, status, reason)
-    settle_orders(books, o.instrument)
+    end_order(places, row, ts, status, reason)
+    settle_orders(places, o.instrument)
     return True
 
 
 @compiled
-def split_orders(books: Books, j: int, ratio: float) -> None:
+def split_orders(places: int, j: int, ratio: float) -> None:
     """``ratio`` new units for one old: what is left of working orders keeps its value; what filled stays as it was."""
+    books = books_at(places)
     c = books.instruments[j].head
     while c >= 0:
         o = books.orders[c]
@@ -154,16 +157,17 @@ def split_orders(books: Books, j: int, ratio: float) -> None:
         if o.trail_is_fraction == 0:
             o.trail /= ratio
         c = o.next
-    settle_orders(books, j)
+    settle_orders(places, j)
 
 
 @compiled
-def amend(books: Books, row: int, ts: int, quantity: float, limit: float, stop: float, trail: float) -> None:
+def amend(places: int, row: int, ts: int, quantity: float, limit: float, stop: float, trail: float) -> None:
     """Replace a working order's quantity and prices; one that has filled as much already is done.
 
     New terms act on later events only. A new price is a new arrival: where it is marketable it gets the market's
     price, not its own.
     """
+    books = books_at(places)
     o = books.orders[row]
     if o.type == TRAIL_LIMIT and limit != limit:
         limit = o.limit  # set when it was triggered
@@ -179,10 +183,10 @@ def amend(books: Books, row: int, ts: int, quantity: float, limit: float, stop: 
     done = o.quantity - o.filled <= DUST
     if done:
         o.status = FILLED
-    report(books, row, ts, MODIFIED, 0.0, np.nan, 0.0)
-    settle_orders(books, o.instrument)
+    report(places, row, ts, MODIFIED, 0.0, np.nan, 0.0)
+    settle_orders(places, o.instrument)
     if done:
-        release_children(books, ts, False)
+        release_children(places, ts, False)
 
 
 @compiled

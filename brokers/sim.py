@@ -11,7 +11,6 @@ import numpy as np
 
 from brokers import kernel, matching, order_entry
 from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
-from brokers.places import Places
 from brokers.rules import (
     ALLOW_SHORT,
     MARGIN_MULTIPLE,
@@ -20,15 +19,15 @@ from brokers.rules import (
     SLIPPAGE_PRICE,
     TOUCH,
     VOLUME_SHARE,
-    Terms,
 )
 from papertape.core.compiled import entry_point
 from papertape.core.errors import ConfigError
 from papertape.core.guard import Approved
 from papertape.core.lifecycle import OrderEvent, next_status
 from papertape.core.model import Instrument, Note, OrderStatus, Severity, TimeInForce
+from papertape.core.places import Places
 from papertape.core.series import F8, Batch
-from papertape.core.state import Reason, State, Stop
+from papertape.core.state import Reason, State, Stop, Terms
 from papertape.core.timers import Priority, Timers
 
 _STOPS = tuple(Stop)
@@ -201,7 +200,7 @@ class SimBroker:
 
     def _acknowledge(self, number: int, ts: int) -> None:
         self._make_room()
-        order_entry.acknowledge(self._places.books, number - 1, ts)
+        order_entry.acknowledge(self._places.address, number - 1, ts)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         """Move an order along its lifecycle; False where it has ended already."""
@@ -222,7 +221,7 @@ class SimBroker:
     def _end(self, number: int, ts: int, reason: Reason) -> None:
         self._make_room()
         status = OrderStatus.EXPIRED if reason is Reason.EXPIRED else OrderStatus.CANCELLED
-        order_entry.finish(self._places.books, number - 1, ts, int(status), int(reason))
+        order_entry.finish(self._places.address, number - 1, ts, int(status), int(reason))
 
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Replace an order's quantity and prices after the latency; it keeps its place and what it has filled."""
@@ -232,7 +231,7 @@ class SimBroker:
                 return
             self._make_room()
             r = approved.request
-            order_entry.amend(self._places.books, number - 1, ts, r.quantity, r.limit_price, r.stop_price, r.trail)
+            order_entry.amend(self._places.address, number - 1, ts, r.quantity, r.limit_price, r.stop_price, r.trail)
 
         if self.rules.latency_ns == 0:
             take_effect(now)
@@ -264,7 +263,7 @@ class SimBroker:
             self._tomorrow.clear()
             return
         self._make_room()
-        matching.fill_on_close(self._places.books, self._terms, ts)
+        matching.fill_on_close(self._places.address, ts)
         for number in self._working():
             tif = int(s.orders["tif"][number - 1])
             ends = (tif == TimeInForce.DAY and number not in self._tomorrow) or (
@@ -286,7 +285,7 @@ class SimBroker:
 
     def split(self, instrument: int, ratio: float, ts: int) -> None:
         """Working orders keep their value over a split."""
-        order_entry.split_orders(self._places.books, instrument, ratio)
+        order_entry.split_orders(self._places.address, instrument, ratio)
 
 
 def parse_slippage(text: str) -> tuple[float, float]:

@@ -12,8 +12,10 @@ from papertape.core.errors import DataError
 from papertape.core.model import EventKind
 from papertape.core.series import COLUMNS, F8, I8, Batch, Blocks, Series, uniform_batch
 
-CHUNK = 65_536
-"""Most events in one batch: its columns stay in the processor's cache while they are validated, filtered, marked."""
+CHUNK = 262_144
+"""Most events in one batch. A batch of one instrument's trades is read once from memory, and looked at here and there."""
+MERGED = 65_536
+"""Most events in a batch of several series: its columns are copied, and stay in the processor's cache while played."""
 
 
 class Stream:
@@ -45,7 +47,7 @@ class Stream:
         ts, price = batch.ts, batch.columns[0]
         blocks = empty_blocks(len(batch))
         if end <= self.checked:
-            survey_prices(price, *blocks)
+            survey_prices(ts, price, *blocks)
         elif survey(ts, price, *blocks) and (begin == 0 or self.series.ts[begin - 1] <= ts[0]):
             self.checked = end
         return blocks
@@ -180,7 +182,7 @@ def next_batch(streams: list[Stream], most: int) -> Batch | None:
     if len(live) == 1:
         only = live[0]
         return _uniform(streams, only, min(only.cursor + most, only.end))
-    return _merged(streams, live, most)
+    return _merged(streams, live, min(most, MERGED))
 
 
 def _uniform(streams: list[Stream], stream: Stream, end: int) -> Batch:

@@ -160,10 +160,17 @@ def _build(name: str, first_day: int, last_day: int) -> _Table:
 def _read(path: Path, name: str, version: str) -> _Table | None:
     """A kept table, or None where there is none or it is damaged (then it is built again)."""
     try:
-        content = path.read_bytes()
+        status = path.stat()
+        return _parsed(path, status.st_mtime_ns, status.st_size, name, version)
     except OSError as error:
         _log.debug("no session table: %s", error)
         return None
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(path: Path, written_ns: int, size: int, name: str, version: str) -> _Table | None:
+    """The same, read once for as long as the file is what it was."""
+    content = path.read_bytes()
     checksum, _, rest = content.removeprefix(_MAGIC).partition(b"\n")
     head, _, body = rest.partition(b"\n")
     if not content.startswith(_MAGIC) or checksum != b"%08x" % zlib.crc32(rest):

@@ -144,7 +144,8 @@ class Strategy:
         """Orders that can still fill, of one instrument or of all, oldest first."""
         session = self._session
         j = None if symbol is None else session.instrument_index(symbol)
-        return [Order(session.desk.book, number) for number in session.desk.book.working(j)]
+        book = session.desk.book
+        return [Order(book, number, book.requests[number - 1]) for number in book.working(j)]
 
     # -- market data ------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Blocks of trades: one pass finds each block's lowest and highest price, and what comes after can skip blocks by them.
+"""Blocks of trades: one pass finds each block's lowest and highest price, and what comes after skips blocks by them.
 
 A check of the data, a filter and marking a position each ask something of every price that a block's two extremes
 mostly answer. Columns are large and read from memory, so they are read once.
@@ -21,15 +21,16 @@ LARGEST_BITS = np.int64(0x7FEF_FFFF_FFFF_FFFF)
 
 
 @compiled
-def survey_prices(price: F8, low: I8, high: I8) -> bool:
-    """Write each block's extremes, as bit patterns; returns whether all prices are finite and above 0.
+def survey_prices(ts: I8, price: F8, low: I8, high: I8, last_ts: I8) -> bool:
+    """Write each block's extremes, as bit patterns, and last time; whether all prices are finite and above 0.
 
     Patterns of positive doubles are ordered as the doubles are, and a compiler compares four of them at a time.
     """
     bits = price.view(np.int64)
     good = True
     for b in range(len(low)):
-        block = bits[b * BLOCK : min((b + 1) * BLOCK, len(bits))]
+        end = min((b + 1) * BLOCK, len(bits))
+        block = bits[b * BLOCK : end]
         lowest = block[0]
         highest = block[0]
         for k in range(len(block)):
@@ -37,12 +38,13 @@ def survey_prices(price: F8, low: I8, high: I8) -> bool:
             highest = max(highest, block[k])
         low[b] = lowest
         high[b] = highest
+        last_ts[b] = ts[end - 1]
         good = good and lowest > 0 and highest <= LARGEST_BITS
     return good
 
 
 @compiled
-def survey(ts: I8, price: F8, low: I8, high: I8) -> bool:
+def survey(ts: I8, price: F8, low: I8, high: I8, last_ts: I8) -> bool:
     """The same, and whether times never decrease."""
     bits = price.view(np.int64)
     good = True
@@ -62,13 +64,14 @@ def survey(ts: I8, price: F8, low: I8, high: I8) -> bool:
             disorder |= np.int64(late[k] < early[k])
         low[b] = lowest
         high[b] = highest
+        last_ts[b] = ts[end - 1]
         good = good and disorder == 0 and lowest > 0 and highest <= LARGEST_BITS
     return good
 
 
 @compiled
 def block_extremes(low: I8, high: I8, price: F8, begin: int, end: int) -> Any:
-    """Lowest and highest price of trades [begin, end) of one block, as bit patterns: looked up where they are whole."""
+    """Lowest and highest price of trades [begin, end) of one block, as bit patterns: looked up for a whole block."""
     b = begin // BLOCK
     if b < len(low) and begin % BLOCK == 0 and (end - begin == BLOCK or end == len(price)):
         return low[b], high[b]
@@ -84,4 +87,4 @@ def block_extremes(low: I8, high: I8, price: F8, begin: int, end: int) -> Any:
 def empty_blocks(count: int) -> Blocks:
     """Room for the blocks of ``count`` trades."""
     n = -(-count // BLOCK)
-    return Blocks(np.empty(n, np.int64), np.empty(n, np.int64))
+    return Blocks(*(np.empty(n, np.int64) for _ in Blocks._fields))

@@ -164,10 +164,10 @@ class _Moved(Filter):
 
     def hits(self, ts: I8, price: F8, before: Before, blocks: Blocks = NO_BLOCKS) -> NDArray[np.int64]:
         out = np.empty(FEW_HITS, np.int64)
-        found = _moved_hits(price, before.price, self.up, self.down, *blocks, out)
+        found = _moved_hits(price, before.price, self.up, self.down, blocks.low, blocks.high, out)
         if found > len(out):
             out = np.empty(found, np.int64)
-            _moved_hits(price, before.price, self.up, self.down, *blocks, out)
+            _moved_hits(price, before.price, self.up, self.down, blocks.low, blocks.high, out)
         return out[:found]
 
     def __repr__(self) -> str:

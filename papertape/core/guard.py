@@ -135,7 +135,7 @@ class Guard:
     """Approves or refuses orders, and arms the thresholds that the kernel checks."""
 
     __slots__ = (
-        "_allow_short", "_collar", "_currencies", "_instruments", "_is_plain", "_limits", "_recent", "_sent", "_state", "_tripped",
+        "_allow_short", "_collar", "_currencies", "_held", "_instruments", "_is_plain", "_limits", "_recent", "_selling", "_sent", "_state", "_tripped",
         "blocked", "rule", "settings",
     )  # fmt: skip
 
@@ -151,6 +151,8 @@ class Guard:
         self.settings = settings
         self._state = state
         self._tripped = state.account["tripped"]
+        self._held = state.instruments["quantity"].item
+        self._selling = state.instruments["working_sell"].item
         self._instruments = instruments
         self._currencies = currencies
         self._allow_short = allow_short
@@ -228,8 +230,12 @@ class Guard:
 
     def approve(self, request: OrderRequest, now: int, reference_price: float) -> Approved | Refused:
         """Check a request against every control. ``reference_price`` is the last known price, NaN where unknown."""
-        if self._is_plain and request.side is _BUY and not self.blocked and 0.0 < request.quantity < math.inf:
-            return Approved(request, _KEY)  # a buy where no limit is set: nothing of the rest can refuse it
+        quantity = request.quantity
+        if self._is_plain and not self.blocked and 0.0 < quantity < math.inf:
+            # Where no limit is set, nothing can refuse a buy, nor the sale of what is held and not being sold.
+            j = request.instrument
+            if request.side is _BUY or quantity <= self._held(j) - self._selling(j):
+                return Approved(request, _KEY)
         refused = self._refusal(request, now, reference_price)
         return Approved(request, _KEY) if refused is None else refused
 

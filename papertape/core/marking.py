@@ -14,7 +14,8 @@ import numpy as np
 
 from papertape.core.blocks import BLOCK, block_extremes
 from papertape.core.compiled import compiled
-from papertape.core.series import F8, I8, Events
+from papertape.core.places import books_at, events_at
+from papertape.core.series import F8, I8
 from papertape.core.state import MAX_BUCKETS, QUOTE_FRESH_NS, Books
 
 
@@ -133,6 +134,14 @@ def take_equity(account: Any, buckets: Any, ts: int, equity: float) -> None:
 @compiled
 def first_at_or_after(ts: I8, begin: int, end: int, bound: int) -> int:
     """First index in [begin, end) with ``ts[index] >= bound``, else ``end``."""
+    # Trades come about evenly over so short a time: where the bound lies tells nearly where the index is, which
+    # saves most of the probes, each of which may have to wait for memory.
+    if end - begin > 8 and ts[begin] < bound <= ts[end - 1]:
+        guess = begin + int((bound - ts[begin]) / (ts[end - 1] - ts[begin]) * (end - 1 - begin))
+        if ts[max(guess - 2, begin)] < bound:
+            begin = max(guess - 2, begin)
+        if bound <= ts[min(guess + 2, end - 1)]:
+            end = min(guess + 2, end - 1)
     while begin < end:
         middle = (begin + end) // 2
         if ts[middle] < bound:
@@ -166,7 +175,7 @@ def take_block(account: Any, r: Any, ts: I8, price: F8, i: int, stop: int, low: 
     """Take equity at trades [i, stop) of the only instrument held by their lowest and highest price alone.
 
     False where those do not say all, because peak, trough, recovery or a threshold meet in the block: then nothing
-    is changed, and the trades have to be taken one by one.
+    is changed, and the trades have to be taken one by one. What was last is the caller's to note.
     """
     a = account[0]
     a_low = a.cash + position_value(r, low)
@@ -192,9 +201,6 @@ def take_block(account: Any, r: Any, ts: I8, price: F8, i: int, stop: int, low: 
         a.deep_trough_ts = ts[first_beyond(r, a.cash, price, i, stop, a_low, False)]
         a.recovery_ts = 0
     a.guard_peak = max(a.guard_peak, a_high)
-    a.equity = a.cash + position_value(r, price[stop - 1])
-    a.open_ts = ts[stop - 1]
-    a.open_last = a.equity
     a.open_low = min(a.open_low, a_low)
     a.open_high = max(a.open_high, a_high)
     r.low = min(r.low, low)
@@ -203,29 +209,45 @@ def take_block(account: Any, r: Any, ts: I8, price: F8, i: int, stop: int, low: 
 
 
 @compiled
-def mark_run(books: Books, events: Events, j: int, begin: int, end: int, ahead: bool) -> int:
+def take_last(account: Any, r: Any, ts: int, price: float) -> None:
+    """Note the last of the trades that were taken by blocks."""
+    a = account[0]
+    a.equity = a.cash + position_value(r, price)
+    a.open_ts = ts
+    a.open_last = a.equity
+
+
+@compiled
+def mark_run(places: int, j: int, begin: int, end: int, ahead: bool) -> int:
     """Mark trades [begin, end) of the only instrument held, which has no quotes; returns the first not processed.
 
     Stops early after a trade on which the guard tripped, before one that may touch a working order, and, where
     the run is ``ahead`` on a copy, before one that would merge buckets (they are shared).
     """
+    books, events = books_at(places), events_at(places)
     account, buckets = books.account, books.buckets
-    ts, price, block_low, block_high = events.ts, events.c0, events.low, events.high
+    ts, price = events.ts, events.c0
+    lows, highs, last_ts = events.block_low, events.block_high, events.block_ts
     a = account[0]
     r = books.instruments[j]
     tripped = a.tripped
     i = begin
     while i < end and a.tripped == tripped:
-        if ts[i] >= a.bucket_end:
-            if ahead and a.buckets >= MAX_BUCKETS - 1:
-                break
-            if r.head >= 0 and not (r.band_low < price[i] < r.band_high):
-                break  # before anything is noted of an event that the caller is to play
-            roll_bucket(account, buckets, ts[i], a.cash + position_value(r, price[i]))
-        stop = min((i // BLOCK + 1) * BLOCK, end)
-        if ts[stop - 1] >= a.bucket_end:
-            stop = first_at_or_after(ts, i, stop, a.bucket_end)
-        lowest, highest = block_extremes(block_low, block_high, price, i, stop)
+        b = i // BLOCK
+        stop = min((b + 1) * BLOCK, end)
+        is_whole = b < len(lows) and i % BLOCK == 0 and stop - i == BLOCK and last_ts[b] < a.bucket_end
+        if not is_whole:  # its times are looked at
+            if ts[i] >= a.bucket_end:
+                if ahead and a.buckets >= MAX_BUCKETS - 1:
+                    break
+                if r.head >= 0 and not (r.band_low < price[i] < r.band_high):
+                    break  # before anything is noted of an event that the caller is to play
+                if i > begin:
+                    take_last(account, r, ts[i - 1], price[i - 1])
+                roll_bucket(account, buckets, ts[i], a.cash + position_value(r, price[i]))
+            if ts[stop - 1] >= a.bucket_end:
+                stop = first_at_or_after(ts, i, stop, a.bucket_end)
+        lowest, highest = block_extremes(lows, highs, price, i, stop)
         if lowest < 0:
             break  # a negative price orders the other way; event by event then
         low, high = np.int64(lowest).view(np.float64), np.int64(highest).view(np.float64)
@@ -233,7 +255,7 @@ def mark_run(books: Books, events: Events, j: int, begin: int, end: int, ahead: 
             stop = before_touching(r, price, i, stop)
             if stop == i:
                 break
-            lowest, highest = block_extremes(block_low, block_high, price, i, stop)
+            lowest, highest = block_extremes(lows, highs, price, i, stop)
             low, high = np.int64(lowest).view(np.float64), np.int64(highest).view(np.float64)
         if take_block(account, r, ts, price, i, stop, low, high):
             i = stop
@@ -244,6 +266,7 @@ def mark_run(books: Books, events: Events, j: int, begin: int, end: int, ahead: 
             r.high = max(r.high, price[i])
             i += 1
     if i > begin:
+        take_last(account, r, ts[i - 1], price[i - 1])
         r.last = price[i - 1]
         r.last_ts = ts[i - 1]
         r.mark = r.last

@@ -93,19 +93,17 @@ class OrderBook:
         return sorted(found)
 
 
-class Order:
+class Order(msgspec.Struct, frozen=True, eq=False):
     """A handle on an order. Its state is read when it is asked for.
 
     ``number`` counts the run's orders from 1; 0 is an order that the guard refused, which was never sent.
     """
 
-    __slots__ = ("_book", "_why", "number", "request")
-
-    def __init__(self, book: OrderBook, number: int, request: OrderRequest | None = None, why: str = "") -> None:
-        self._book = book
-        self._why = why
-        self.number = number
-        self.request = book.requests[number - 1] if request is None else request
+    book: OrderBook
+    number: int
+    request: OrderRequest
+    reason: str = ""
+    """Why the guard refused it; empty for an order that was sent."""
 
     @property
     def symbol(self) -> str:
@@ -120,12 +118,7 @@ class Order:
     @property
     def status(self) -> OrderStatus:
         """Present state."""
-        return self._book.status(self.number) if self.number else OrderStatus.REJECTED
-
-    @property
-    def reason(self) -> str:
-        """Why the guard refused it; empty for an order that was sent."""
-        return self._why
+        return self.book.status(self.number) if self.number else OrderStatus.REJECTED
 
     @property
     def is_working(self) -> bool:
@@ -135,15 +128,15 @@ class Order:
     @property
     def filled(self) -> float:
         """Quantity filled so far."""
-        return float(self._book.state.orders["filled"][self.number - 1]) if self.number else 0.0
+        return float(self.book.state.orders["filled"][self.number - 1]) if self.number else 0.0
 
     @property
     def average_price(self) -> float:
         """Average price of what was filled; NaN while nothing was."""
         if not self.filled:
             return _NAN
-        row = self._book.state.orders[self.number - 1]
-        multiplier = self._book.state.instruments["multiplier"][self.request.instrument]
+        row = self.book.state.orders[self.number - 1]
+        multiplier = self.book.state.instruments["multiplier"][self.request.instrument]
         return float(row["value"] / row["filled"] / multiplier)
 
     def __repr__(self) -> str:

@@ -83,16 +83,17 @@ class Tape:
 
 
 class Blocks(NamedTuple):
-    """Lowest and highest price of each block of consecutive trades (see :mod:`papertape.core.blocks`).
+    """Lowest and highest price and last time of each block of consecutive trades (see :mod:`papertape.core.blocks`).
 
-    As the integers of their bit patterns (int64, of shape (blocks,)). Both are empty where nobody looked.
+    Of shape (blocks,); prices as the integers of their bit patterns (int64). Empty where nobody looked.
     """
 
     low: I8
     high: I8
+    last_ts: I8
 
 
-NO_BLOCKS = Blocks(np.empty(0, np.int64), np.empty(0, np.int64))
+NO_BLOCKS = Blocks(*(np.empty(0, np.int64) for _ in Blocks._fields))
 
 
 class Events(NamedTuple):
@@ -107,8 +108,9 @@ class Events(NamedTuple):
     c3: F8
     c4: F8
     start: I8
-    low: I8
-    high: I8
+    block_low: I8
+    block_high: I8
+    block_ts: I8
 
 
 _NO_I8 = np.zeros(1, dtype=np.int64)

@@ -226,6 +226,18 @@ class Books(NamedTuple):
     buckets: Records
 
 
+class Terms(NamedTuple):
+    """On what terms a simulated broker fills, as its own vectors: fees, regulatory rates, month, rules.
+
+    ``month`` has shape (1,): units traded in this calendar month so far. The others are laid out by the broker.
+    """
+
+    fees: F8
+    regulatory: F8
+    month: F8
+    rules: F8
+
+
 class State:
     """The engine's arrays; see the layouts above and :class:`Books`.
 

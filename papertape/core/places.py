@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.rules import Terms
 from papertape.core.addresses import array_at
 from papertape.core.compiled import compiled
 from papertape.core.series import I8, Events
-from papertape.core.state import ACCOUNT, BUCKET, INSTRUMENT, ORDER, REPORT, Books
+from papertape.core.state import ACCOUNT, BUCKET, INSTRUMENT, ORDER, REPORT, Books, Terms
 
 _F8, _I8, _I4, _U1 = np.dtype("f8"), np.dtype("i8"), np.dtype("i4"), np.dtype("u1")
 _BOOKS = Books(ACCOUNT, INSTRUMENT, _F8, _F8, _F8, ORDER, REPORT, BUCKET)  # type: ignore[arg-type]
 _TERMS = Terms(_F8, _F8, _F8, _F8)  # type: ignore[arg-type]
-_EVENTS = Events(_U1, _I4, _I8, _F8, _F8, _F8, _F8, _F8, _I8, _I8, _I8)  # type: ignore[arg-type]
+_EVENTS = Events(_U1, _I4, _I8, _F8, _F8, _F8, _F8, _F8, _I8, _I8, _I8, _I8)  # type: ignore[arg-type]
 ARRAYS = len(_BOOKS) + len(_TERMS) + len(_EVENTS)
 
 
@@ -98,4 +97,5 @@ def events_at(places: int) -> Events:
         array_at(table[16], table[17], np.int64),
         array_at(table[18], table[19], np.int64),
         array_at(table[20], table[21], np.int64),
+        array_at(table[22], table[23], np.int64),
     )
