@@ -64,6 +64,7 @@ class BacktestConfig:
     tz: str | None = None
     bar_stamp: Literal["open", "close"] | None = None
     bar_interval_s: float | None = None
+    signed: list[str] = field(default_factory=list)
     on_bad: Literal["refuse", "skip"] | None = None
     delimiter: str | None = None
     conflate: str | float | None = None
@@ -160,7 +161,7 @@ def _checked(raw: Mapping[str, Any], origin: str) -> dict[str, Any]:
     import pydantic
 
     raw = dict(raw)
-    for name, parts in (("data", lambda text: [text]), ("symbols", _split)):
+    for name, parts in (("data", lambda text: [text]), ("symbols", _split), ("signed", _split)):
         if isinstance(raw.get(name), str):
             raw[name] = parts(raw[name])
     try:

@@ -115,7 +115,7 @@ def parameters_of(cls: type, base: type) -> dict[str, Parameter]:
             continue
         hints = get_type_hints(each, include_extras=True)
         for name in own:
-            if name.startswith("_") or name not in each.__dict__ or get_origin(hints[name]) is ClassVar:
+            if name.startswith("_") or name not in each.__dict__ or ClassVar in (hints[name], get_origin(hints[name])):
                 continue
             value = each.__dict__[name]
             if isinstance(value, _Bounded):

@@ -27,7 +27,8 @@ GUARD_TRIPPED = 3
 _GUARD_NAMES = {
     "max_drawdown": "max_drawdown", "guard_basis": "basis", "guard_reference": "reference", "cash_floor": "cash_floor",
     "max_order_quantity": "max_order_quantity", "max_order_value": "max_order_value", "max_position": "max_position",
-    "price_collar": "price_collar", "max_orders_per_minute": "max_orders_per_minute", "flatten": "flatten",
+    "price_collar": "price_collar", "max_orders_per_minute": "max_orders_per_minute", "duplicate_s": "duplicate_s",
+    "allowed_symbols": "allowed_symbols", "flatten": "flatten",
 }  # fmt: skip
 """Options that are limits of the guard -> their names in the configuration."""
 _NOT_PASSED_ON = ("strategy", "parameters", "grid", "guard", "data", "symbols", "sort", "workers", "out")
@@ -47,6 +48,8 @@ def backtest(
     end: o.End = None,
     tz: o.Zone = None,
     bar_stamp: o.BarStamp = None,
+    bar_interval_s: o.BarInterval = None,
+    signed: o.Signed = None,
     on_bad: o.OnBad = None,
     delimiter: o.Delimiter = None,
     scans: o.Scans = None,
@@ -54,10 +57,13 @@ def backtest(
     calendar: o.Calendar = None,
     no_cache: o.NoCache = False,
     cash: o.Cash = None,
+    currency: o.Currency = None,
+    balances: o.Balances = None,
     margin: o.Margin = None,
     fees: o.Fees = None,
     slippage: o.Slippage = None,
     latency: o.Latency = None,
+    request_latency: o.RequestLatency = None,
     limit_fill: o.LimitFill = None,
     volume_share: o.VolumeShare = None,
     confirm: o.Confirm = None,
@@ -71,6 +77,8 @@ def backtest(
     max_position: o.MaxPosition = None,
     price_collar: o.PriceCollar = None,
     max_orders_per_minute: o.MaxOrdersPerMinute = None,
+    duplicate_s: o.Duplicate = None,
+    allowed_symbols: o.AllowedSymbols = None,
     flatten: o.Flatten = False,
     sort: o.Sort = None,
     workers: o.Workers = None,
@@ -99,18 +107,19 @@ def backtest(
 
 def given_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the command line says, as the configuration names it; what was not given is left out."""
-    said = {name: value for name, value in values.items() if value not in (None, False, (), [])}
+    said = {name: value for name, value in values.items() if not (value is None or value is False or value in ((), []))}
     given: dict[str, Any] = {}
     for name, value in said.items():
+        if name in _LISTS:
+            value = _names(name, value)
+        elif name in _AMOUNTS:
+            value = _AMOUNTS[name](value)
         if name in _GUARD_NAMES:
-            guard = given.setdefault("guard", {})
-            guard[_GUARD_NAMES[name]] = _cash_floors(value) if name == "cash_floor" else value
+            given.setdefault("guard", {})[_GUARD_NAMES[name]] = value
         elif name == "parameter":
             given["parameters"] = dict(_assignment(each, "--set") for each in value)
         elif name == "grid":
             given["grid"] = {key: _values(key, text) for key, text in (_assignment(each, "--grid") for each in value)}
-        elif name == "symbols":
-            given["symbols"] = [part.strip() for part in value.split(",") if part.strip()]
         elif name == "no_cache":
             given["cache"] = False
         elif name not in ("strategy", "as_json"):
@@ -132,6 +141,14 @@ def _values(name: str, text: str) -> list[str]:
     return values
 
 
+def _names(option: str, text: str) -> list[str]:
+    """Symbols with commas between them; none at all is a shell's empty variable more often than a wish."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise ConfigError(f'--{option.replace("_", "-")} "{text}": symbols with commas between them are needed')
+    return names
+
+
 def _cash_floors(texts: Sequence[str]) -> dict[str, float]:
     """Currency -> amount; a bare amount is of all cash, in the base currency."""
     floors = {}
@@ -142,6 +159,24 @@ def _cash_floors(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f'--cash-floor "{text}": an amount is needed, as 1000 or USD=1000') from None
     return floors
+
+
+def _balances(texts: Sequence[str]) -> dict[str, float]:
+    """Currency -> amount."""
+    balances = {}
+    for text in texts:
+        currency, _, amount = text.partition("=")
+        try:
+            balances[currency.strip().upper()] = float(amount)
+        except ValueError:
+            raise ConfigError(f'--balances "{text}": a currency and an amount are needed, as EUR=1000') from None
+    return balances
+
+
+_LISTS = ("symbols", "signed", "allowed_symbols")
+"""Options that hold symbols with commas between them."""
+_AMOUNTS = {"cash_floor": _cash_floors, "balances": _balances}
+"""Repeated options of amounts by currency -> what reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +216,7 @@ def prepare(config: BacktestConfig) -> Job:
         grid=config.grid,
         symbols=tuple(config.symbols),
         guard={name: value for name, value in guard.items() if value is not None},
-        options={name: value for name, value in given.items() if value not in (None, {})},
+        options={name: value for name, value in given.items() if value not in (None, {}, [])},
         out=config.out or "runs",
         sort=config.sort,
         workers=config.workers,
