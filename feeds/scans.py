@@ -31,6 +31,9 @@ RANKINGS: Mapping[str, Callable[[Days], F8]] = {
 }
 """Scan code -> what is ranked, greatest first; NaN (no prior close) leaves an instrument out."""
 
+_AGAINST_PRIOR_CLOSE = ("TOP_PERC_GAIN", "TOP_PERC_LOSE")
+"""Codes that rank nothing on a tape's first session."""
+
 _REFERENCE: Mapping[str, str] = {
     "avg_volume_above": "average_volume",
     "market_cap_above_1e6": "market_cap",
@@ -104,6 +107,8 @@ def _derived(view: PointInTime, request: ScanRequest, now: int) -> Scan:
     note = ""
     if not days.is_today.any():
         note = "empty: nothing was traded yet in this session"
+    elif spec.code in _AGAINST_PRIOR_CLOSE and np.isnan(days.previous_close[days.is_today]).all():
+        note = "empty: the tape has no prior session's close to compare with yet"
     elif not rows:
         note = "empty: no instrument passed the filters"
     return Scan(spec.code, now, rows, "derived", note)
