@@ -89,11 +89,10 @@ def backtest(
 ) -> int:
     """Run a strategy over recorded data.
 
-    Options can also stand in a TOML file (papertape backtest run.toml), with underscores for dashes,
+    Options can also stand in a TOML file (cash = 50000) or in the environment (PAPERTAPE__CASH=50000).
+    The command line comes first, then the environment, then the file.
 
-    or in the environment (PAPERTAPE__CASH=50000, PAPERTAPE__GUARD__MAX_DRAWDOWN=5%).
-
-    The command line comes first, then the environment, then the file. Status: 0 done, 2 a mistake, 3 the guard.
+    Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
     """
     from papertape.config import configure
 

@@ -39,7 +39,7 @@ BarInterval = Annotated[
         "--bar-interval-s",
         metavar="SECONDS",
         rich_help_panel=_DATA,
-        help="Length of a bar, where one file has too few to tell.",
+        help="Length of a bar, where the file has too few to tell.",
     ),
 ]
 Signed = Annotated[
@@ -117,7 +117,11 @@ MaxDrawdown = Annotated[
 ]
 GuardBasis = Annotated[
     Literal["net_liquidation", "pnl", "stock_value", "daily_loss"] | None,
-    typer.Option(rich_help_panel=_GUARD, help="What the loss is measured on."),
+    typer.Option(
+        metavar="BASIS",
+        rich_help_panel=_GUARD,
+        help="What the loss is of: net_liquidation (default), pnl, stock_value or daily_loss.",
+    ),
 ]
 GuardReference = Annotated[
     Literal["start", "peak"] | None, typer.Option(rich_help_panel=_GUARD, help="Against what; default peak.")
