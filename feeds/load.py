@@ -20,6 +20,7 @@ from feeds.parquet import is_parquet, read_parquet
 from feeds.reference import read_actions, read_instruments, read_scans
 from feeds.signed import admit_signed
 from feeds.tape_writer import read_manifest
+from feeds.timestamps import zone_named
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, did_you_mean
 from papertape.core.model import NS_PER_S, CorporateAction, EventKind, Instrument, Note, Scan, SessionTimes
@@ -53,7 +54,9 @@ class DataOptions:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for what can not be meant."""
+        """Raise ConfigError for what can not be meant, also where these data do not need it."""
+        if self.tz is not None:
+            zone_named(self.tz)
         if self.on_bad not in list(OnBad):
             raise ConfigError(f'on_bad "{self.on_bad}": refuse or skip is needed')
         if self.bar_interval_s is not None and not 0.0 < self.bar_interval_s < float("inf"):

@@ -217,7 +217,7 @@ def _all_names() -> set[str]:
 def _anchor(values: dict[str, Any], folder: Path) -> None:
     """Paths in a file are meant from its folder."""
     if "data" in values:
-        values["data"] = [str(folder / each) for each in values["data"]]
+        values["data"] = [str(folder / each) if each else "" for each in values["data"]]
     if "out" in values:
         values["out"] = str(folder / values["out"])
     for name in ("scans", "benchmark"):

@@ -116,21 +116,31 @@ def given_options(values: Mapping[str, Any]) -> dict[str, Any]:
         if name in _GUARD_NAMES:
             given.setdefault("guard", {})[_GUARD_NAMES[name]] = value
         elif name == "parameter":
-            given["parameters"] = dict(_assignment(each, "--set") for each in value)
+            given["parameters"] = _assignments(value, "--set")
         elif name == "grid":
-            given["grid"] = {key: _values(key, text) for key, text in (_assignment(each, "--grid") for each in value)}
+            given["grid"] = {key: _values(key, text) for key, text in _assignments(value, "--grid").items()}
         elif name == "no_cache":
             given["cache"] = False
         elif name not in ("strategy", "as_json"):
             given[name] = list(value) if isinstance(value, tuple) else value
+    for name in set(given.get("parameters", ())) & set(given.get("grid", ())):
+        raise ConfigError(f"{name} is given with --set and with --grid; keep one")
     return given
 
 
-def _assignment(text: str, option: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip().isidentifier():
-        raise ConfigError(f'{option} "{text}": NAME=VALUE is needed, as up=0.03')
-    return name.strip(), value
+def _assignments(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Name -> value of repeated NAME=VALUE; the same name twice is a slip, since only one of them could hold."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip()
+        if not sign or not name.isidentifier():
+            raise ConfigError(f'{option} "{text}": NAME=VALUE is needed, as up=0.03')
+        if name in found:
+            more = f", as {option} {name}={found[name]},{value}" if option == "--grid" else ""
+            raise ConfigError(f"{option} {name} is given twice; give it once{more}")
+        found[name] = value
+    return found
 
 
 def _values(name: str, text: str) -> list[str]:
@@ -203,6 +213,8 @@ def prepare(config: BacktestConfig) -> Job:
         raise ConfigError('no strategy is named; write strategy = "my_strategy.py" in the file')
     if not config.data:
         raise ConfigError("no data are named; add --data PATH (papertape sample sample makes some)")
+    if "" in config.data:
+        raise ConfigError('data "": a path is needed; a variable of the shell may be empty')
     guard = {name: getattr(config.guard, name) for name in config.guard.__dataclass_fields__}
     given = {name: getattr(config, name) for name in config.__dataclass_fields__ if name not in _NOT_PASSED_ON}
     for name in ("slippage", "latency", "request_latency", "start", "end"):
@@ -213,7 +225,7 @@ def prepare(config: BacktestConfig) -> Job:
         data=tuple(config.data),
         parameters=config.parameters,
         grid=config.grid,
-        symbols=tuple(config.symbols),
+        symbols=tuple(dict.fromkeys(config.symbols)),
         guard={name: value for name, value in guard.items() if value is not None},
         options={name: value for name, value in given.items() if value not in (None, {}, [])},
         out=config.out or "runs",

@@ -49,6 +49,7 @@ def lean(
         more = f" and {len(summary.without_factors) - 10} more" if len(summary.without_factors) > 10 else ""
         lines.append(f"no factor file, so splits and dividends are unknown: {named}{more}")
     resolution = summary.files[0].resolution if summary.files else "minute"
-    lines += ["", f"try: papertape backtest sma_cross --data {Path(target) / resolution}"]
+    bars = " --set bars=1m" if resolution == "tick" else ""
+    lines += ["", f"try: papertape backtest sma_cross --data {Path(target) / resolution}{bars}"]
     emit("\n".join(lines))
     return 0

@@ -76,6 +76,22 @@ def assert_one_line(said: Said, text: str) -> None:
         (["backtest", "my_jumps.py", "--data", "tape", "--request-latency", "slow"], 'request latency "slow"'),
         (["backtest", "my_jumps.py", "--data", "tape", "--bar-interval-s", "-5"], "bar_interval_s"),
         (["backtest", "my_jumps.py", "--data", "tape", "--duplicate-s", "-1"], "duplicate_s=-1.0"),
+        (
+            ["backtest", "my_jumps.py", "--data", "tape", "--set", "up=1", "--set", "up=2"],
+            "--set up is given twice; give it once",
+        ),
+        (
+            ["backtest", "my_jumps.py", "--data", "tape", "--grid", "up=1", "--grid", "up=2"],
+            "--grid up is given twice; give it once, as --grid up=1,2",
+        ),
+        (
+            ["backtest", "my_jumps.py", "--data", "tape", "--grid", "up=1,2", "--set", "up=2"],
+            "up is given with --set and with --grid",
+        ),
+        (["backtest", "my_jumps.py", "--data", "tape", "--tz", "Mars/Base"], "Mars/Base"),
+        (["backtest", "my_jumps.py", "--data", ""], 'data "": a path is needed'),
+        (["backtest", "", "--data", "tape"], "no strategy is named"),
+        (["import", "lean", "tape"], "see papertape import --help"),
         (["backtest", "none.toml"], "none.toml: cannot be read"),
         (["show", "last"], "runs holds none"),
         (["runs"], "no such folder of runs"),
