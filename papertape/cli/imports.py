@@ -19,10 +19,12 @@ def _imports() -> None:
 def lean(
     source: Annotated[str, typer.Argument(metavar="SRC", help="LEAN's data folder.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="Where the tapes go, one folder a resolution.")],
-    factors: Annotated[bool, typer.Option(help="Adjust by splits and dividends; else prices as they traded.")] = False,
+    factors: Annotated[
+        bool, typer.Option("--factors", help="Adjust by splits and dividends; else prices as they traded.")
+    ] = False,
     symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Only these.")] = None,
     resolutions: Annotated[str | None, typer.Option(metavar="tick,minute", help="Only these.")] = None,
-    compress: Annotated[bool, typer.Option(help="Write .csv.gz.")] = False,
+    compress: Annotated[bool, typer.Option("--compress", help="Write .csv.gz.")] = False,
 ) -> int:
     """Import LEAN's zip files of US equities."""
     from feeds.lean import import_lean
