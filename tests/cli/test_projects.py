@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from feeds.cache import CacheEntry, ColumnCache
 from papertape.cli import init
 from papertape.cli.main import spread_data
 
