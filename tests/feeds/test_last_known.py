@@ -168,7 +168,7 @@ def test_a_snapshot_after_a_scan_is_the_same_as_one_without(monkeypatch: pytest.
     assert sorted(scan.symbols) == ["A", "B", "C"]
     monkeypatch.setattr(feed.view, "_find_days", None)  # the snapshot that follows makes do with what the scan found
     after = feed.ask(request, now)
-    assert repr(after.values) == repr(alone.values)
+    assert repr(after.by_symbol) == repr(alone.by_symbol)
     assert after["C"].bid == 9.0
     assert after["A"].ts == at(2, 2.5)
 
