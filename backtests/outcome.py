@@ -221,15 +221,11 @@ def _buckets(parts: RunParts) -> Columns:
     n = int(account["buckets"])
     is_open = account["open_ts"] != 0
 
-    def column(closed: Any, opened: str) -> Any:
-        return np.append(closed[:n], account[opened]) if is_open else closed[:n].copy()
+    def column(name: str) -> Any:
+        closed = state.buckets[name][:n]
+        return np.append(closed, account[f"open_{name}"]) if is_open else closed.copy()
 
-    return {
-        "ts": column(state.bucket_ts, "open_ts"),
-        "last": column(state.bucket_last, "open_last"),
-        "low": column(state.bucket_low, "open_low"),
-        "high": column(state.bucket_high, "open_high"),
-    }
+    return {name: column(name) for name in ("ts", "last", "low", "high")}
 
 
 def _points(parts: RunParts, fills: Any) -> Columns:

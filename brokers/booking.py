@@ -24,24 +24,23 @@ from brokers.rules import (
     PENDING_MODIFY,
     REJECTED,
     WOULD_GO_SHORT,
+    Terms,
 )
 from papertape.core.compiled import compiled
 from papertape.core.marking import apply_fill
-from papertape.core.series import F8
+from papertape.core.state import Books
 
 
 @compiled
-def report(
-    account: Any, reports: Any, orders: Any, row: int, ts: int, reason: int, quantity: float, price: float, fee: float
-) -> Any:
+def report(books: Books, row: int, ts: int, reason: int, quantity: float, price: float, fee: float) -> Any:
     """Append a report on an order's present state; returns the record, for the fields that only fills have."""
-    n = account[0].reports
-    account[0].reports = n + 1
-    x = reports[n]
+    a = books.account[0]
+    x = books.reports[a.reports]
+    a.reports += 1
     x.ts = ts
     x.order = row
-    x.instrument = orders[row].instrument
-    x.status = orders[row].status
+    x.instrument = books.orders[row].instrument
+    x.status = books.orders[row].status
     x.reason = reason
     x.ambiguous = 0
     x.quantity = quantity
@@ -49,32 +48,31 @@ def report(
     x.fee = fee
     x.low = np.nan
     x.high = np.nan
-    x.equity = account[0].equity
+    x.equity = a.equity
     return x
 
 
 @compiled
-def mark_ended(account: Any, reports: Any, orders: Any, row: int, ts: int, status: int, reason: int) -> None:
+def mark_ended(books: Books, row: int, ts: int, status: int, reason: int) -> None:
     """Give an order its last state and report it; what hangs on it is the caller's."""
-    orders[row].status = status
-    report(account, reports, orders, row, ts, reason, 0.0, np.nan, 0.0)
+    books.orders[row].status = status
+    report(books, row, ts, reason, 0.0, np.nan, 0.0)
 
 
 @compiled
-def end_order(
-    account: Any, instruments: Any, reports: Any, orders: Any, row: int, ts: int, status: int, reason: int
-) -> None:
+def end_order(books: Books, row: int, ts: int, status: int, reason: int) -> None:
     """End an order that did not fill completely, and let its waiting children know."""
-    mark_ended(account, reports, orders, row, ts, status, reason)
-    release_children(account, instruments, reports, orders, ts, False)
+    mark_ended(books, row, ts, status, reason)
+    release_children(books, ts, False)
 
 
 @compiled
-def release_children(account: Any, instruments: Any, reports: Any, orders: Any, ts: int, inside: bool) -> None:
+def release_children(books: Books, ts: int, inside: bool) -> None:
     """Decide on the orders whose parent has ended: they act for what it filled; where that is nothing they end too.
 
     A child acts on later events; after a fill ``inside`` a bar its stop acts on the rest of that bar as well.
     """
+    instruments, orders = books.instruments, books.orders
     again = True
     while again:
         again = False
@@ -94,16 +92,17 @@ def release_children(account: Any, instruments: Any, reports: Any, orders: Any, 
                         if parent.status != FILLED:
                             o.quantity = min(o.quantity, parent.filled)
                     else:
-                        mark_ended(account, reports, orders, c, ts, CANCELLED, PARENT_ENDED)
+                        mark_ended(books, c, ts, CANCELLED, PARENT_ENDED)
                         again = True  # its own children
                 c = o.next
             if changed:
-                settle_orders(account, instruments, orders, j)
+                settle_orders(books, j)
 
 
 @compiled
-def fill_group(account: Any, instruments: Any, reports: Any, orders: Any, row: int, ts: int, quantity: float) -> None:
+def fill_group(books: Books, row: int, ts: int, quantity: float) -> None:
     """One cancels the other: what filled in one order is taken off its fellows; nothing left ends them."""
+    instruments, orders = books.instruments, books.orders
     group = orders[row].group
     ended = False
     for j in range(len(instruments)):
@@ -116,13 +115,13 @@ def fill_group(account: Any, instruments: Any, reports: Any, orders: Any, row: i
                 o.quantity -= quantity
                 if orders[row].status == FILLED or o.quantity - o.filled <= DUST:
                     o.quantity += quantity  # the report shows what was ordered
-                    mark_ended(account, reports, orders, c, ts, CANCELLED, GROUP_FILLED)
+                    mark_ended(books, c, ts, CANCELLED, GROUP_FILLED)
                     ended = True
             c = o.next
         if changed:
-            settle_orders(account, instruments, orders, j)
+            settle_orders(books, j)
     if ended:
-        release_children(account, instruments, reports, orders, ts, False)
+        release_children(books, ts, False)
 
 
 @compiled
@@ -143,12 +142,13 @@ def counted(instruments: Any, orders: Any, row: int) -> float:
 
 
 @compiled
-def settle_orders(account: Any, instruments: Any, orders: Any, j: int) -> None:
+def settle_orders(books: Books, j: int) -> None:
     """After any change: drop ended orders from the instrument's list, and recompute what depends on the list.
 
     Orders that wait for their parent do not count. The band is the open price interval in which no order of the
     list can act.
     """
+    instruments, orders = books.instruments, books.orders
     r = instruments[j]
     previous = -1
     c = r.head
@@ -159,7 +159,7 @@ def settle_orders(account: Any, instruments: Any, orders: Any, j: int) -> None:
                 r.head = following
             else:
                 orders[previous].next = following
-            account[0].working -= 1
+            books.account[0].working -= 1
         else:
             previous = c
         c = following
@@ -186,20 +186,10 @@ def settle_orders(account: Any, instruments: Any, orders: Any, j: int) -> None:
 
 
 @compiled
-def affordable(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    tree: F8,
-    leaves: int,
-    rules: F8,
-    j: int,
-    signed: float,
-    price: float,
-    fee: float,
-) -> int:
+def affordable(books: Books, terms: Terms, j: int, signed: float, price: float, fee: float) -> int:
     """0 where a fill can be paid for, else the reason. What only reduces a position always can."""
-    r = instruments[j]
+    r = books.instruments[j]
+    rules = terms.rules
     if rules[ALLOW_SHORT] == 0.0 and signed < 0.0 and r.quantity + signed < -DUST:
         return WOULD_GO_SHORT
     if r.quantity * signed < 0.0 and abs(signed) <= abs(r.quantity):
@@ -207,32 +197,25 @@ def affordable(
     if r.rate != r.rate:
         return NO_CASH
     multiple = rules[MARGIN_MULTIPLE]
-    if multiple <= 1.0 and signed > 0.0 and cash[r.currency] - signed * price * r.multiplier - fee < -DUST:
+    if multiple <= 1.0 and signed > 0.0 and books.cash[r.currency] - signed * price * r.multiplier - fee < -DUST:
         return NO_CASH
     gross = 0.0
-    for k in range(len(instruments)):
+    values = books.tree[len(books.tree) // 2 :]
+    for k in range(len(books.instruments)):
         if k != j:
-            gross += abs(tree[leaves + k])
+            gross += abs(values[k])
     gross += abs((r.quantity + signed) * price * r.multiplier * r.rate)
-    if (multiple > 1.0 or signed < 0.0) and gross > max(multiple, 1.0) * (account[0].equity - fee * r.rate) + DUST:
+    if (multiple > 1.0 or signed < 0.0) and gross > max(multiple, 1.0) * (
+        books.account[0].equity - fee * r.rate
+    ) + DUST:
         return NO_MARGIN
     return 0
 
 
 @compiled
 def execute(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    rates: F8,
-    tree: F8,
-    leaves: int,
-    orders: Any,
-    reports: Any,
-    model: F8,
-    regulatory: F8,
-    month: F8,
-    rules: F8,
+    books: Books,
+    terms: Terms,
     row: int,
     quantity: float,
     price: float,
@@ -242,24 +225,23 @@ def execute(
     adds: bool,
 ) -> None:
     """Fill an order: fee, cash check, books, report, its group and its children. ``inside``: within a bar."""
-    o = orders[row]
+    o = books.orders[row]
     j = o.instrument
-    r = instruments[j]
+    r = books.instruments[j]
     value = quantity * price * r.multiplier
-    fee = fill_fee(model, regulatory, o.filled, o.value, quantity, value, month[0], o.side, adds)
+    fee = fill_fee(terms.fees, terms.regulatory, o.filled, o.value, quantity, value, terms.month[0], o.side, adds)
     signed = quantity if o.side == BUY else -quantity
-    refused = affordable(account, instruments, cash, tree, leaves, rules, j, signed, price, fee)
+    refused = affordable(books, terms, j, signed, price, fee)
     if refused != 0:
-        status = REJECTED if o.filled == 0.0 else CANCELLED
-        end_order(account, instruments, reports, orders, row, ts, status, refused)
+        end_order(books, row, ts, REJECTED if o.filled == 0.0 else CANCELLED, refused)
         return
     low = r.low
     high = r.high
     if r.quantity == 0.0:
         low = price
         high = price
-    apply_fill(account, instruments, cash, rates, tree, leaves, j, signed, price, fee, ts)
-    month[0] += quantity
+    apply_fill(books, j, signed, price, fee, ts)
+    terms.month[0] += quantity
     o.filled += quantity
     o.value += value
     o.fee += fee
@@ -268,11 +250,11 @@ def execute(
         o.status = FILLED
     elif o.status != PENDING_CANCEL and o.status != PENDING_MODIFY:
         o.status = PARTIALLY_FILLED
-    x = report(account, reports, orders, row, ts, 0, quantity, price, fee)
+    x = report(books, row, ts, 0, quantity, price, fee)
     x.ambiguous = ambiguous
     x.low = min(low, price)
     x.high = max(high, price)
     if o.group != 0:
-        fill_group(account, instruments, reports, orders, row, ts, quantity)
+        fill_group(books, row, ts, quantity)
     if done:
-        release_children(account, instruments, reports, orders, ts, inside)
+        release_children(books, ts, inside)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from brokers.matching import match_bar, match_prices
+from brokers.places import books_at, events_at, terms_at
+from brokers.rules import Terms
 from papertape.core.compiled import compiled
-from papertape.core.marking import evaluate, mark_price, mark_run, position_value, set_leaf
+from papertape.core.marking import mark_price, mark_run, position_value, set_value, take_equity
 from papertape.core.model import EventKind
-from papertape.core.series import F8, I4, I8, U1
-from papertape.core.state import MAX_BUCKETS, Stop
+from papertape.core.series import Events
+from papertape.core.state import MAX_BUCKETS, Books, Stop
 
 QUOTE = int(EventKind.QUOTE)
 TRADE = int(EventKind.TRADE)
@@ -51,47 +53,42 @@ def take_prices(r: Any, kind: int, ts: int, c0: float, c1: float, c3: float) -> 
     else:
         r.last = c3
         r.last_ts = ts
+    r.mark = mark_price(r, ts)
 
 
 @compiled
-def advance(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    rates: F8,
-    tree: F8,
-    leaves: int,
-    orders: Any,
-    reports: Any,
-    bucket_ts: I8,
-    bucket_last: F8,
-    bucket_low: F8,
-    bucket_high: F8,
-    model: F8,
-    regulatory: F8,
-    month: F8,
-    rules: F8,
-    kinds: U1,
-    which: I4,
-    ts: I8,
-    c0: F8,
-    c1: F8,
-    c2: F8,
-    c3: F8,
-    c4: F8,
-    start: I8,
-    begin: int,
-    end: int,
-    ahead: bool,
-    stop_on_report: bool,
-) -> int:
+def match(books: Books, terms: Terms, events: Events, k: int, kind: int, j: int) -> None:
+    """Match instrument j's working orders against its event at ``k``."""
+    a = books.account[0]
+    t = events.ts[k]
+    c0, c1 = events.c0[k], events.c1[k]
+    if kind == BAR:
+        start = events.start[k]
+        regular = start < a.session_close and t > a.session_open
+        match_bar(books, terms, j, start, t, c0, c1, events.c2[k], events.c4[k], regular)
+        return
+    regular = a.session_open <= t <= a.session_close
+    if kind == QUOTE:
+        match_prices(books, terms, j, t, c1, c0, events.c3[k], events.c2[k], True, regular)
+    else:
+        match_prices(books, terms, j, t, c0, c0, c1, c1, False, regular)
+
+
+@compiled
+def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool) -> int:
     """Process events [begin, end); returns (first index not processed) x STOP_CODES + the reason to stop.
 
-    ``kinds`` and ``which`` (instrument) have one entry where all events share it. Bars of one time are a
-    group: they are applied one by one and marked once, when an event with a later time comes (or Python
-    closes the group), so that a cross-section is never judged half old and half new. With ``ahead`` the
+    ``places`` is the address of a table of books, terms and events (:mod:`brokers.places`).
+
+    Bars of one time are a group: they are applied one by one and marked once, when an event with a later time comes
+    (or Python closes the group), so that a cross-section is never judged half old and half new. With ``ahead`` the
     state is a copy and the kernel stops before any event that might touch an order.
     """
+    books, terms, events = books_at(places), terms_at(places), events_at(places)
+    # What every event needs is taken out of the bundles once: handing a bundle on costs more than an event does.
+    account, instruments, tree, buckets = books.account, books.instruments, books.tree, books.buckets
+    kinds, which, ts = events.kind, events.instrument, events.ts
+    c0, c1, c2, c3 = events.c0, events.c1, events.c2, events.c3
     a = account[0]
     many_kinds = len(kinds) > 1
     many_instruments = len(which) > 1
@@ -101,10 +98,7 @@ def advance(
         if a.group_ts != 0 and t > a.group_ts:
             if ahead and a.group_ts >= a.bucket_end and a.buckets >= MAX_BUCKETS - 1:
                 return i * STOP_CODES + AHEAD
-            tripped = a.tripped
-            evaluate(account, bucket_ts, bucket_last, bucket_low, bucket_high, a.group_ts, a.cash + tree[1])
-            a.group_ts = 0
-            if a.tripped != tripped:
+            if mark_group(account, buckets, tree[1]):
                 return i * STOP_CODES + TRIP
         kind = kinds[i] if many_kinds else kinds[0]
         j = which[i] if many_instruments else which[0]
@@ -119,10 +113,7 @@ def advance(
                 break
             if r.quantity != 0.0 and a.held == 1:
                 tripped = a.tripped
-                n = mark_run(
-                    account, instruments, tree, leaves, bucket_ts, bucket_last, bucket_low, bucket_high,
-                    j, ts, c0, i, end, ahead,
-                )  # fmt: skip
+                n = mark_run(books, events, j, i, end, ahead)
                 if a.tripped != tripped:
                     return n * STOP_CODES + TRIP
                 if n > i:
@@ -130,62 +121,45 @@ def advance(
                     continue
         if ahead and a.buckets >= MAX_BUCKETS - 1:
             return i * STOP_CODES + AHEAD
+        before = a.reports
+        if kind <= BAR:
+            x2, x3 = (0.0, 0.0) if kind == TRADE else (c2[i], c3[i])
+            if r.head >= 0 and reaches(r, kind, c0[i], c1[i], x2):
+                if ahead:
+                    return i * STOP_CODES + AHEAD
+                if len(books.reports) - a.reports < 2 * a.working + 8:
+                    return i * STOP_CODES + FULL
+                match(books, terms, events, i, kind, j)
+            take_prices(r, kind, t, c0[i], c1[i], x3)
         a.ts = t
         i += 1
-        if kind > BAR:
+        if kind > BAR or (r.quantity == 0.0 and a.reports == before):
             continue
-        k = i - 1
-        if kind == TRADE:
-            x0, x1, x2, x3 = c0[k], c1[k], 0.0, 0.0
+        if r.quantity != 0.0:
+            set_value(tree, j, position_value(r, r.mark))
+            r.low = min(r.low, r.mark)
+            r.high = max(r.high, r.mark)
+        if kind == BAR:
+            a.group_ts = t
         else:
-            x0, x1, x2, x3 = c0[k], c1[k], c2[k], c3[k]
-        before = a.reports
-        if r.head >= 0 and reaches(r, kind, x0, x1, x2):
-            if ahead:
-                return k * STOP_CODES + AHEAD
-            if len(reports) - a.reports < 2 * a.working + 8:
-                return k * STOP_CODES + FULL
-            if kind == BAR:
-                regular = start[k] < a.session_close and t > a.session_open
-                match_bar(
-                    account, instruments, cash, rates, tree, leaves, orders, reports, model, regulatory, month, rules,
-                    j, start[k], t, x0, x1, x2, c4[k], regular,
-                )  # fmt: skip
-            else:
-                regular = a.session_open <= t <= a.session_close
-                quote = kind == QUOTE
-                match_prices(
-                    account, instruments, cash, rates, tree, leaves, orders, reports, model, regulatory, month, rules,
-                    j, t, x1 if quote else x0, x0, x3 if quote else x1, x2 if quote else x1, quote, regular,
-                )  # fmt: skip
-        take_prices(r, kind, t, x0, x1, x3)
-        r.mark = mark_price(r, t)
-        if r.quantity != 0.0 or a.reports != before:
-            if r.quantity != 0.0:
-                set_leaf(tree, leaves + j, position_value(r, r.mark))
-                r.low = min(r.low, r.mark)
-                r.high = max(r.high, r.mark)
-            if kind == BAR:
-                a.group_ts = t
-            else:
-                tripped = a.tripped
-                evaluate(account, bucket_ts, bucket_last, bucket_low, bucket_high, t, a.cash + tree[1])
-                for n in range(before, a.reports):
-                    reports[n].equity = a.equity
-                if a.tripped != tripped:
-                    return i * STOP_CODES + TRIP
-            if stop_on_report and a.reports != before:
-                return i * STOP_CODES + REPORT
+            tripped = a.tripped
+            take_equity(account, buckets, t, a.cash + tree[1])
+            for n in range(before, a.reports):
+                books.reports[n].equity = a.equity
+            if a.tripped != tripped:
+                return i * STOP_CODES + TRIP
+        if stop_on_report and a.reports != before:
+            return i * STOP_CODES + REPORT
     return i * STOP_CODES + END
 
 
 @compiled
-def close_group(account: Any, tree: F8, bucket_ts: I8, bucket_last: F8, bucket_low: F8, bucket_high: F8) -> bool:
-    """Mark the bars that are applied but not marked yet; returns whether the guard tripped on them."""
+def mark_group(account: Any, buckets: Any, value: float) -> bool:
+    """Mark the bars that are applied but not marked yet, positions being worth ``value``; whether the guard tripped."""
     a = account[0]
     if a.group_ts == 0:
         return False
     tripped = a.tripped
-    evaluate(account, bucket_ts, bucket_last, bucket_low, bucket_high, a.group_ts, a.cash + tree[1])
+    take_equity(account, buckets, a.group_ts, a.cash + value)
     a.group_ts = 0
     return bool(a.tripped != tripped)

@@ -33,9 +33,11 @@ from brokers.rules import (
     TIME_ENDED,
     TOUCH,
     VOLUME_SHARE,
+    Terms,
 )
 from papertape.core.compiled import compiled
 from papertape.core.series import F8
+from papertape.core.state import Books
 
 
 @compiled
@@ -58,9 +60,9 @@ def fillable(o: Any, available: float) -> float:
 
 
 @compiled
-def end_if_immediate(account: Any, instruments: Any, reports: Any, orders: Any, row: int, ts: int) -> None:
+def end_if_immediate(books: Books, row: int, ts: int) -> None:
     """End what had one chance only, and did not fill completely on it. A stop's chance comes with its trigger."""
-    o = orders[row]
+    o = books.orders[row]
     if o.status >= FILLED or awaits_trigger(o):
         return
     reason = 0
@@ -71,23 +73,13 @@ def end_if_immediate(account: Any, instruments: Any, reports: Any, orders: Any, 
     elif o.tif == OPG:
         reason = OPENING_MISSED
     if reason != 0:
-        end_order(account, instruments, reports, orders, row, ts, CANCELLED, reason)
+        end_order(books, row, ts, CANCELLED, reason)
 
 
 @compiled
 def match_prices(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    rates: F8,
-    tree: F8,
-    leaves: int,
-    orders: Any,
-    reports: Any,
-    model: F8,
-    regulatory: F8,
-    month: F8,
-    rules: F8,
+    books: Books,
+    terms: Terms,
     j: int,
     ts: int,
     buy_price: float,
@@ -98,12 +90,13 @@ def match_prices(
     regular: bool,
 ) -> None:
     """Match an instrument's working orders, oldest first, against a trade (both prices equal) or a quote."""
+    orders, rules = books.orders, terms.rules
     share = rules[VOLUME_SHARE]
     buyable = share * buy_size if share > 0.0 else np.inf
     sellable = share * sell_size if share > 0.0 else np.inf
     touch = is_quote or rules[TOUCH] != 0.0
-    stops = not is_quote or instruments[j].has_trades == 0
-    c = instruments[j].head
+    stops = not is_quote or books.instruments[j].has_trades == 0
+    c = books.instruments[j].head
     while c >= 0:
         o = orders[c]
         if can_act(o, regular) and ts > o.active_ts:
@@ -113,27 +106,25 @@ def match_prices(
             if price == price:
                 quantity = fillable(o, buyable if o.side == BUY else sellable)
                 if quantity > 0.0:
-                    execute(
-                        account, instruments, cash, rates, tree, leaves, orders, reports, model, regulatory, month,
-                        rules, c, quantity, price, ts, False, 0, adds,
-                    )  # fmt: skip
+                    execute(books, terms, c, quantity, price, ts, False, 0, adds)
                     if o.side == BUY or not is_quote:
                         buyable -= quantity
                     if o.side != BUY or not is_quote:
                         sellable -= quantity
             if price == price or (o.seen == 1 and not awaited):
-                end_if_immediate(account, instruments, reports, orders, c, ts)
+                end_if_immediate(books, c, ts)
         c = orders[c].next
-    settle_orders(account, instruments, orders, j)
+    settle_orders(books, j)
 
 
 @compiled
-def holds_target(instruments: Any, orders: Any, rules: F8, row: int, open_: float, high: float, low: float) -> bool:
+def holds_target(books: Books, rules: F8, row: int, open_: float, high: float, low: float) -> bool:
     """Whether a limit of the same group would have filled inside the same bar as this stop."""
+    orders = books.orders
     o = orders[row]
     if o.group == 0:
         return False
-    c = instruments[o.instrument].head
+    c = books.instruments[o.instrument].head
     while c >= 0:
         other = orders[c]
         if c != row and other.group == o.group and other.status < FILLED and other.waiting == 0:
@@ -145,32 +136,20 @@ def holds_target(instruments: Any, orders: Any, rules: F8, row: int, open_: floa
 
 
 @compiled
-def leaves_open(
-    instruments: Any, orders: Any, rules: F8, row: int, open_: float, high: float, low: float, woken: bool
-) -> bool:
+def leaves_open(books: Books, rules: F8, row: int, open_: float, high: float, low: float, woken: bool) -> bool:
     """Whether a bar does not tell that this stop came first: a target lies in it too, or its parent was a stop.
 
     After a limit entry the way to the stop led past the entry, so that the order of the two is certain.
     """
-    if woken and not acts_as_limit(orders[orders[row].parent]):
+    if woken and not acts_as_limit(books.orders[books.orders[row].parent]):
         return True
-    return holds_target(instruments, orders, rules, row, open_, high, low)
+    return holds_target(books, rules, row, open_, high, low)
 
 
 @compiled
 def match_bar(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    rates: F8,
-    tree: F8,
-    leaves: int,
-    orders: Any,
-    reports: Any,
-    model: F8,
-    regulatory: F8,
-    month: F8,
-    rules: F8,
+    books: Books,
+    terms: Terms,
     j: int,
     start: int,
     ts: int,
@@ -181,10 +160,11 @@ def match_bar(
     regular: bool,
 ) -> None:
     """Match an instrument's working orders against a bar: its open, then stops inside it, limits, woken stops."""
+    orders, rules = books.orders, terms.rules
     share = rules[VOLUME_SHARE]
     available = share * volume if share > 0.0 else np.inf
     for phase in range(INSIDE_WOKEN + 1):
-        c = instruments[j].head
+        c = books.instruments[j].head
         while c >= 0:
             o = orders[c]
             woken = o.woken_ts == ts
@@ -194,41 +174,30 @@ def match_bar(
                 if price == price:
                     inside = phase != AT_OPEN
                     stop = phase == INSIDE_STOPS or phase == INSIDE_WOKEN
-                    ambiguous = stop and leaves_open(instruments, orders, rules, c, open_, high, low, woken)
+                    ambiguous = stop and leaves_open(books, rules, c, open_, high, low, woken)
                     quantity = fillable(o, available)
                     if quantity > 0.0:
-                        execute(
-                            account, instruments, cash, rates, tree, leaves, orders, reports, model, regulatory, month,
-                            rules, c, quantity, price, ts if inside else start, inside, int(ambiguous),
-                            phase == INSIDE_LIMITS,
-                        )  # fmt: skip
+                        adds = phase == INSIDE_LIMITS
+                        at = ts if inside else start
+                        execute(books, terms, c, quantity, price, at, inside, int(ambiguous), adds)
                         available -= quantity
-                    end_if_immediate(account, instruments, reports, orders, c, ts if inside else start)
+                    end_if_immediate(books, c, ts if inside else start)
                 elif phase == AT_OPEN:
-                    end_if_immediate(account, instruments, reports, orders, c, start)
+                    end_if_immediate(books, c, start)
                 if phase == INSIDE_LIMITS and o.status < FILLED and not woken:
                     after_bar(o, high, low)
             c = orders[c].next
-    settle_orders(account, instruments, orders, j)
+    settle_orders(books, j)
 
 
 @compiled
 def fill_on_close(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    rates: F8,
-    tree: F8,
-    leaves: int,
-    orders: Any,
-    reports: Any,
-    model: F8,
-    regulatory: F8,
-    month: F8,
-    rules: F8,
+    books: Books,
+    terms: Terms,
     ts: int,
 ) -> None:
     """The session closes: on-close orders fill at the last price of the session, or end."""
+    instruments, orders, rules = books.instruments, books.orders, terms.rules
     touch = rules[TOUCH] != 0.0
     for j in range(len(instruments)):
         r = instruments[j]
@@ -239,15 +208,12 @@ def fill_on_close(
             on_close = o.type == MARKET_ON_CLOSE or o.type == LIMIT_ON_CLOSE
             if on_close and o.status < FILLED and o.waiting == 0 and o.active_ts < ts:
                 touched = True
-                known = r.last_ts >= account[0].session_open
+                known = r.last_ts >= books.account[0].session_open
                 if known and (o.type == MARKET_ON_CLOSE or betters(o, r.last, touch)):
                     price = slipped(rules, o.side, r.last) if o.type == MARKET_ON_CLOSE else r.last
-                    execute(
-                        account, instruments, cash, rates, tree, leaves, orders, reports, model, regulatory, month,
-                        rules, c, o.quantity - o.filled, price, ts, False, 0, False,
-                    )  # fmt: skip
+                    execute(books, terms, c, o.quantity - o.filled, price, ts, False, 0, False)
                 if o.status < FILLED:
-                    end_order(account, instruments, reports, orders, c, ts, EXPIRED, TIME_ENDED)
+                    end_order(books, c, ts, EXPIRED, TIME_ENDED)
             c = orders[c].next
         if touched:
-            settle_orders(account, instruments, orders, j)
+            settle_orders(books, j)

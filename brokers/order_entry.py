@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from brokers.booking import end_order, mark_ended, release_children, report, settle_orders
+from brokers.places import books_at, terms_at
 from brokers.pricing import expected_price
 from brokers.rules import (
     BUY,
@@ -23,17 +22,19 @@ from brokers.rules import (
     REJECTED,
     SUBMITTED,
     TRAIL_LIMIT,
+    Terms,
 )
 from papertape.core.compiled import compiled
-from papertape.core.series import F8
+from papertape.core.state import Books
 
 
 @compiled
-def unpayable(account: Any, instruments: Any, cash: F8, orders: Any, rules: F8, row: int) -> bool:
+def unpayable(books: Books, terms: Terms, row: int) -> bool:
     """Whether a buy, with the buys that work already, is expected to cost more than the cash of its currency."""
+    instruments, orders = books.instruments, books.orders
     o = orders[row]
     r = instruments[o.instrument]
-    if rules[MARGIN_MULTIPLE] > 1.0 or o.side != BUY:
+    if terms.rules[MARGIN_MULTIPLE] > 1.0 or o.side != BUY:
         return False
     price = expected_price(instruments, o)
     if price != price:
@@ -42,7 +43,7 @@ def unpayable(account: Any, instruments: Any, cash: F8, orders: Any, rules: F8, 
     if opening <= 0.0:
         return False  # it only reduces a short position
     need = opening * price * r.multiplier
-    if account[0].working > 0:
+    if books.account[0].working > 0:
         for j in range(len(instruments)):
             c = instruments[j].head
             while c >= 0:
@@ -52,17 +53,12 @@ def unpayable(account: Any, instruments: Any, cash: F8, orders: Any, rules: F8, 
                     if each == each and instruments[j].currency == r.currency:
                         need += (w.quantity - w.filled) * each * instruments[j].multiplier
                 c = w.next
-    return bool(need > cash[r.currency] + DUST)
+    return bool(need > books.cash[r.currency] + DUST)
 
 
 @compiled
 def place(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    orders: Any,
-    reports: Any,
-    rules: F8,
+    places: int,
     row: int,
     j: int,
     side: int,
@@ -84,6 +80,8 @@ def place(
 
     A child of a parent that has ended already acts at once for what the parent filled, or is cancelled.
     """
+    books, terms = books_at(places), terms_at(places)
+    orders = books.orders
     o = orders[row]
     o.instrument = j
     o.side = side
@@ -104,14 +102,14 @@ def place(
     o.waiting = 1 if (parent >= 0 and orders[parent].status != FILLED) else 0
     if o.waiting == 1 and orders[parent].status > FILLED:
         if orders[parent].filled == 0.0:
-            mark_ended(account, reports, orders, row, now, CANCELLED, PARENT_ENDED)
+            mark_ended(books, row, now, CANCELLED, PARENT_ENDED)
             return int(o.status)
         o.waiting = 0
         o.quantity = min(quantity, orders[parent].filled)
-    if o.waiting == 0 and unpayable(account, instruments, cash, orders, rules, row):
-        mark_ended(account, reports, orders, row, now, REJECTED, NO_CASH)
+    if o.waiting == 0 and unpayable(books, terms, row):
+        mark_ended(books, row, now, REJECTED, NO_CASH)
         return int(o.status)
-    r = instruments[j]
+    r = books.instruments[j]
     if r.head < 0:
         r.head = row
     else:
@@ -119,38 +117,36 @@ def place(
         while orders[c].next >= 0:
             c = orders[c].next
         orders[c].next = row
-    account[0].working += 1
-    settle_orders(account, instruments, orders, j)
+    books.account[0].working += 1
+    settle_orders(books, j)
     return int(o.status)
 
 
 @compiled
-def acknowledge(account: Any, reports: Any, orders: Any, row: int, ts: int) -> None:
+def acknowledge(books: Books, row: int, ts: int) -> None:
     """The broker has the order: report it, unless it has moved on already."""
-    if orders[row].status == PENDING_SUBMIT:
-        orders[row].status = SUBMITTED
-        report(account, reports, orders, row, ts, 0, 0.0, np.nan, 0.0)
+    if books.orders[row].status == PENDING_SUBMIT:
+        books.orders[row].status = SUBMITTED
+        report(books, row, ts, 0, 0.0, np.nan, 0.0)
 
 
 @compiled
-def finish(
-    account: Any, instruments: Any, reports: Any, orders: Any, row: int, ts: int, status: int, reason: int
-) -> bool:
+def finish(books: Books, row: int, ts: int, status: int, reason: int) -> bool:
     """End a working order at somebody's wish (cancel, expiry), with what hangs on it. False: too late."""
-    o = orders[row]
+    o = books.orders[row]
     if o.status >= FILLED:
         return False
-    end_order(account, instruments, reports, orders, row, ts, status, reason)
-    settle_orders(account, instruments, orders, o.instrument)
+    end_order(books, row, ts, status, reason)
+    settle_orders(books, o.instrument)
     return True
 
 
 @compiled
-def split_orders(instruments: Any, account: Any, orders: Any, j: int, ratio: float) -> None:
+def split_orders(books: Books, j: int, ratio: float) -> None:
     """``ratio`` new units for one old: what is left of working orders keeps its value; what filled stays as it was."""
-    c = instruments[j].head
+    c = books.instruments[j].head
     while c >= 0:
-        o = orders[c]
+        o = books.orders[c]
         o.quantity = o.filled + (o.quantity - o.filled) * ratio
         o.limit /= ratio
         o.stop /= ratio
@@ -158,28 +154,17 @@ def split_orders(instruments: Any, account: Any, orders: Any, j: int, ratio: flo
         if o.trail_is_fraction == 0:
             o.trail /= ratio
         c = o.next
-    settle_orders(account, instruments, orders, j)
+    settle_orders(books, j)
 
 
 @compiled
-def amend(
-    account: Any,
-    instruments: Any,
-    reports: Any,
-    orders: Any,
-    row: int,
-    ts: int,
-    quantity: float,
-    limit: float,
-    stop: float,
-    trail: float,
-) -> None:
+def amend(books: Books, row: int, ts: int, quantity: float, limit: float, stop: float, trail: float) -> None:
     """Replace a working order's quantity and prices; one that has filled as much already is done.
 
     New terms act on later events only. A new price is a new arrival: where it is marketable it gets the market's
     price, not its own.
     """
-    o = orders[row]
+    o = books.orders[row]
     if o.type == TRAIL_LIMIT and limit != limit:
         limit = o.limit  # set when it was triggered
     if not (same(o.limit, limit) and same(o.stop, stop) and same(o.trail, trail)):
@@ -194,10 +179,10 @@ def amend(
     done = o.quantity - o.filled <= DUST
     if done:
         o.status = FILLED
-    report(account, reports, orders, row, ts, MODIFIED, 0.0, np.nan, 0.0)
-    settle_orders(account, instruments, orders, o.instrument)
+    report(books, row, ts, MODIFIED, 0.0, np.nan, 0.0)
+    settle_orders(books, o.instrument)
     if done:
-        release_children(account, instruments, reports, orders, ts, False)
+        release_children(books, ts, False)
 
 
 @compiled

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from papertape.core.model import OrderStatus, OrderType, Side, TimeInForce
+from papertape.core.series import F8
 from papertape.core.state import Reason
 
 MARKET = int(OrderType.MARKET)
@@ -59,3 +62,16 @@ INSIDE_WOKEN = 3
 
 DUST = 1e-9
 """Quantities and amounts below this are rounding, not units or money."""
+
+
+class Terms(NamedTuple):
+    """On what terms orders fill, as vectors for kernels: one argument instead of four."""
+
+    fees: F8
+    """``FeeModel.vector()``."""
+    regulatory: F8
+    """``RegulatoryRates.vector()`` of the session's date."""
+    month: F8
+    """Of shape (1,): units traded in this calendar month so far."""
+    rules: F8
+    """``FillRules.vector()``."""

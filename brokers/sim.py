@@ -6,12 +6,12 @@ import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from brokers import kernel, matching, order_entry
 from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
+from brokers.places import Places
 from brokers.rules import (
     ALLOW_SHORT,
     MARGIN_MULTIPLE,
@@ -20,6 +20,7 @@ from brokers.rules import (
     SLIPPAGE_PRICE,
     TOUCH,
     VOLUME_SHARE,
+    Terms,
 )
 from papertape.core.compiled import entry_point
 from papertape.core.errors import ConfigError
@@ -79,19 +80,14 @@ class SimBroker:
         self.fees = fees
         self.rules = rules
         self.notes: dict[str, Note] = {}
-        self._model = fees.vector()
-        self._regulatory = NO_REGULATORY.copy()
+        self._terms = Terms(fees.vector(), NO_REGULATORY.copy(), np.zeros(1), rules.vector())
         self._doubt = ""
-        self._month = np.zeros(1)
         self._month_of = -1
-        self._vector = rules.vector()
         self._tomorrow: set[int] = set()
         self._commands_left = 0
         self._session_close = 0
         self._advance: Callable[..., int] = kernel.advance
         self._place: Callable[..., int] = order_entry.place
-        self._args: tuple[Any, ...] = ()
-        self._ahead_args: tuple[Any, ...] = ()
 
     # -- the kernel -------------------------------------------------------------------------------------------
 
@@ -101,44 +97,30 @@ class SimBroker:
         self._timers = timers
         self._instruments = instruments
         self._ahead = state.ahead()
-        self._batch: Batch | None = None
-
-    def _books(self, state: State) -> tuple[Any, ...]:
-        return (
-            state.account, state.instruments, state.cash, state.rates, state.tree, state.leaves, state.orders,
-            state.reports,
-        )  # fmt: skip
-
-    def _costs(self) -> tuple[Any, ...]:
-        return (self._model, self._regulatory, self._month, self._vector)
-
-    def _arguments(self, state: State, batch: Batch) -> tuple[Any, ...]:
-        return (
-            *self._books(state), state.bucket_ts, state.bucket_last, state.bucket_low, state.bucket_high,
-            *self._costs(), batch.kind, batch.instrument, batch.ts, *batch.columns, batch.start,
-        )  # fmt: skip
+        self._places = Places(state.books(), self._terms)
+        self._ahead_places = Places(self._ahead.books(), self._terms)
 
     def open_batch(self, batch: Batch) -> None:
         """Make ready to advance over a batch."""
-        self._batch = batch
-        self._args = self._arguments(self._state, batch)
-        self._ahead_args = ()
+        events = batch.events()
+        self._places.put_events(events)
+        self._ahead_places.put_events(events)
         if self._advance is kernel.advance:
-            self._advance = entry_point(kernel.advance, (*self._args, 0, 0, False, False))
+            self._advance = entry_point(kernel.advance, (self._places.address, 0, 0, False, False))
 
     def _refresh(self) -> None:
-        """Tables were replaced by larger ones, or rates changed: rebuild the kernel's arguments."""
+        """Tables were replaced by larger ones: give the kernel those."""
         self._ahead = self._state.ahead()
-        if self._batch is not None:
-            self._args = self._arguments(self._state, self._batch)
-            self._ahead_args = ()
+        self._places.put_books(self._state.books())
+        self._ahead_places.put_books(self._ahead.books())
 
     def advance(self, begin: int, end: int, stop_on_report: bool) -> tuple[int, Stop]:
         """Process events of the open batch; returns the first not processed, and why it stopped."""
-        if self._args[6] is not self._state.orders:
+        places = self._places
+        if places.books.orders is not self._state.orders:
             self._refresh()
         while True:
-            code = self._advance(*self._args, begin, end, False, stop_on_report)
+            code = self._advance(places.address, begin, end, False, stop_on_report)
             begin = code >> 3
             stop = _STOPS[code & 7]
             if stop is not _FULL:
@@ -147,11 +129,8 @@ class SimBroker:
 
     def run_ahead(self, begin: int, end: int) -> tuple[int, Stop]:
         """The same on a copy of the state, up to before the first event that may touch an order."""
-        assert self._batch is not None, "no batch is open"
         self._ahead.copy_marks_from(self._state)
-        if not self._ahead_args:
-            self._ahead_args = self._arguments(self._ahead, self._batch)
-        code = self._advance(*self._ahead_args, begin, end, True, False)
+        code = self._advance(self._ahead_places.address, begin, end, True, False)
         return code >> 3, _STOPS[code & 7]
 
     def take_ahead(self) -> None:
@@ -161,9 +140,7 @@ class SimBroker:
     def close_group(self) -> bool:
         """Mark bars that are applied but not marked; returns whether the guard tripped."""
         s = self._state
-        if s.account["group_ts"][0] == 0:
-            return False
-        return bool(kernel.close_group(s.account, s.tree, s.bucket_ts, s.bucket_last, s.bucket_low, s.bucket_high))
+        return bool(kernel.mark_group(s.account, s.buckets, s.tree[1]))
 
     def _grow_reports(self) -> None:
         state = self._state
@@ -175,11 +152,13 @@ class SimBroker:
 
     def _make_room(self) -> None:
         """Room for the reports of one command; looked at now and then, for many commands ahead."""
+        state = self._state
+        if self._places.books.orders is not state.orders:
+            self._refresh()
         self._commands_left -= 1
         if self._commands_left >= 0:
             return
         self._commands_left = COMMANDS
-        state = self._state
         working = int(state.account["working"][0]) + COMMANDS
         if len(state.reports) - state.account["reports"][0] < 2 * working * 2 + 8 * COMMANDS:
             self._grow_reports()
@@ -190,7 +169,6 @@ class SimBroker:
         """Take an order in. It acts after the latency; an on-open order not before the next open."""
         r = approved.request
         self._make_room()
-        state = self._state
         latency = self.rules.latency_ns
         active = now + latency
         tif = r.tif
@@ -204,9 +182,9 @@ class SimBroker:
         elif tif is _GTD:
             self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
         args = (
-            state.account, state.instruments, state.cash, state.orders, state.reports, self._vector, number - 1,
-            r.instrument, r.side, r.type, tif, r.quantity, r.limit_price, r.stop_price, r.trail, r.trail_is_fraction,
-            active, now, r.group, r.parent - 1, r.outside_hours, _PENDING_SUBMIT if latency else _SUBMITTED,
+            self._places.address, number - 1, r.instrument, r.side, r.type, tif, r.quantity, r.limit_price,
+            r.stop_price, r.trail, r.trail_is_fraction, active, now, r.group, r.parent - 1, r.outside_hours,
+            _PENDING_SUBMIT if latency else _SUBMITTED,
         )  # fmt: skip
         if self._place is order_entry.place:
             plain = tuple(int(each) if isinstance(each, int) else each for each in args)
@@ -223,8 +201,7 @@ class SimBroker:
 
     def _acknowledge(self, number: int, ts: int) -> None:
         self._make_room()
-        s = self._state
-        order_entry.acknowledge(s.account, s.reports, s.orders, number - 1, ts)
+        order_entry.acknowledge(self._places.books, number - 1, ts)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         """Move an order along its lifecycle; False where it has ended already."""
@@ -244,9 +221,8 @@ class SimBroker:
 
     def _end(self, number: int, ts: int, reason: Reason) -> None:
         self._make_room()
-        s = self._state
         status = OrderStatus.EXPIRED if reason is Reason.EXPIRED else OrderStatus.CANCELLED
-        order_entry.finish(s.account, s.instruments, s.reports, s.orders, number - 1, ts, int(status), int(reason))
+        order_entry.finish(self._places.books, number - 1, ts, int(status), int(reason))
 
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Replace an order's quantity and prices after the latency; it keeps its place and what it has filled."""
@@ -255,11 +231,8 @@ class SimBroker:
             if OrderStatus(int(self._state.orders["status"][number - 1])).is_final:
                 return
             self._make_room()
-            s, r = self._state, approved.request
-            order_entry.amend(
-                s.account, s.instruments, s.reports, s.orders, number - 1, ts, r.quantity, r.limit_price, r.stop_price,
-                r.trail,
-            )  # fmt: skip
+            r = approved.request
+            order_entry.amend(self._places.books, number - 1, ts, r.quantity, r.limit_price, r.stop_price, r.trail)
 
         if self.rules.latency_ns == 0:
             take_effect(now)
@@ -278,10 +251,10 @@ class SimBroker:
         day = dt.date(1970, 1, 1) + dt.timedelta(days=date)
         if day.month != self._month_of:
             self._month_of = day.month
-            self._month[0] = 0.0
+            self._terms.month[0] = 0.0
         if self.fees.is_regulated:
             rates = regulatory_rates(day)
-            self._regulatory[:] = rates.vector()
+            self._terms.regulatory[:] = rates.vector()
             self._doubt = rates.doubt if rates.estimated else ""
 
     def end_session(self, ts: int) -> None:
@@ -291,8 +264,7 @@ class SimBroker:
             self._tomorrow.clear()
             return
         self._make_room()
-        arguments: tuple[Any, ...] = (*self._books(s), *self._costs(), ts)
-        matching.fill_on_close(*arguments)
+        matching.fill_on_close(self._places.books, self._terms, ts)
         for number in self._working():
             tif = int(s.orders["tif"][number - 1])
             ends = (tif == TimeInForce.DAY and number not in self._tomorrow) or (
@@ -314,8 +286,7 @@ class SimBroker:
 
     def split(self, instrument: int, ratio: float, ts: int) -> None:
         """Working orders keep their value over a split."""
-        s = self._state
-        order_entry.split_orders(s.instruments, s.account, s.orders, instrument, ratio)
+        order_entry.split_orders(self._places.books, instrument, ratio)
 
 
 def parse_slippage(text: str) -> tuple[float, float]:

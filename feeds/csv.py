@@ -1,5 +1,6 @@
 """The CSV feed's front door: paths in, series out, through the column cache.
 
+The parser is imported when a text must be parsed: it costs more than to map all that was parsed before.
 Formats, aliases and what happens to bad input: docs/data-formats.md.
 """
 
@@ -12,11 +13,10 @@ from pathlib import Path
 import msgspec
 
 from feeds.cache import ColumnCache, EntryWriter, file_key
-from feeds.column_store import Column, MemoryColumns, StoreError
+from feeds.column_store import Column, ColumnStore, MemoryColumns, StoreError
 from feeds.csv_finish import FileDetail, Finding, sessions_digest
 from feeds.csv_join import TextColumns, join_texts
 from feeds.csv_options import BarStamp, CsvOptions, Loaded, OnBad
-from feeds.csv_read import read_text
 from feeds.csv_sources import Source, find_sources
 from papertape.core.errors import DataError
 from papertape.core.model import Note, Severity
@@ -107,7 +107,7 @@ def _columns_of(
     writer: EntryWriter | None = None
     try:
         writer = cache.begin(key)
-        detail = read_text(source, options, writer.store, meter.advance)
+        detail = _parsed(source, options, writer.store, meter)
         _refuse_changed(source, key, options)
         entry = writer.publish(source.shown, msgspec.json.encode(detail))
     except StoreError as error:
@@ -123,8 +123,14 @@ def _columns_of(
 
 def _read_to_memory(source: Source, options: CsvOptions, meter: _Meter) -> tuple[FileDetail, dict[str, Column]]:
     store = MemoryColumns()
-    detail = read_text(source, options, store, meter.advance)
+    detail = _parsed(source, options, store, meter)
     return detail, store.columns()
+
+
+def _parsed(source: Source, options: CsvOptions, store: ColumnStore, meter: _Meter) -> FileDetail:
+    from feeds.csv_read import read_text
+
+    return read_text(source, options, store, meter.advance)
 
 
 def _refuse_changed(source: Source, key: str, options: CsvOptions) -> None:

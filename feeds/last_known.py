@@ -7,16 +7,13 @@ not touch is not read.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
-from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from papertape.core.addresses import array_at
 from papertape.core.compiled import compiled
 from papertape.core.model import EventKind
 from papertape.core.series import F8, I8, Series
@@ -53,34 +50,6 @@ def places(series: Sequence[Series | None]) -> tuple[I8, list[NDArray[Any]]]:
         row[CLOSED] = 0 if is_bar else 1
         kept += columns
     return table, kept
-
-
-def integers_at(address: int, length: int) -> I8:
-    """The int64 column at an address."""
-    return np.ctypeslib.as_array((ctypes.c_int64 * length).from_address(address))
-
-
-def numbers_at(address: int, length: int) -> F8:
-    """The float64 column at an address."""
-    return np.ctypeslib.as_array((ctypes.c_double * length).from_address(address))
-
-
-def _pointer_to(element: Any, machine_type: Any) -> Any:
-    """Numba's function from an address to a pointer to elements of a type."""
-
-    def pointer(typing: Any, address: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], machine_type)
-
-        return types.CPointer(element)(types.int64), code
-
-    return intrinsic(pointer)
-
-
-_integer_pointer = _pointer_to(types.int64, ir.PointerType(ir.IntType(64)))
-_number_pointer = _pointer_to(types.float64, ir.PointerType(ir.DoubleType()))
-overload(integers_at)(lambda address, length: lambda address, length: carray(_integer_pointer(address), length))
-overload(numbers_at)(lambda address, length: lambda address, length: carray(_number_pointer(address), length))
 
 
 @compiled
@@ -131,18 +100,18 @@ def find_days(table: I8, members: I8, now: int, opening: int, close_before: int,
         values[m] = np.nan
         if n == 0:
             continue
-        ts = integers_at(row[TS], n)
+        ts = array_at(row[TS], n, np.int64)
         end = known_by(ts, now)
         if end == 0:
             continue
-        begin = back_to(integers_at(row[STAMP], n), opening, end)
-        last = numbers_at(row[LAST], n)
+        begin = back_to(array_at(row[STAMP], n, np.int64), opening, end)
+        last = array_at(row[LAST], n, np.float64)
         found[m, BEGIN], found[m, END], found[m, LAST_TS] = begin, end, ts[end - 1]
         values[m, F_LAST] = last[end - 1]
         if begin == end:
             continue
-        values[m, F_OPEN] = numbers_at(row[OPEN], n)[begin]
-        volume = numbers_at(row[VOLUME], n)
+        values[m, F_OPEN] = array_at(row[OPEN], n, np.float64)[begin]
+        volume = array_at(row[VOLUME], n, np.float64)
         total = 0.0
         for k in range(begin, end):
             total += volume[k]
@@ -164,9 +133,13 @@ def daily_bars(row: I8, opens: I8, closes: I8, first: int, last: int, now: int, 
     count = 0
     if n == 0:
         return count
-    ts, stamps = integers_at(row[TS], n), integers_at(row[STAMP], n)
-    open_, high, low = numbers_at(row[OPEN], n), numbers_at(row[HIGH], n), numbers_at(row[LOW], n)
-    close, volume = numbers_at(row[LAST], n), numbers_at(row[VOLUME], n)
+    ts, stamps = array_at(row[TS], n, np.int64), array_at(row[STAMP], n, np.int64)
+    open_, high, low = (
+        array_at(row[OPEN], n, np.float64),
+        array_at(row[HIGH], n, np.float64),
+        array_at(row[LOW], n, np.float64),
+    )
+    close, volume = array_at(row[LAST], n, np.float64), array_at(row[VOLUME], n, np.float64)
     end = known_by(ts, now)
     k = back_to(stamps, opens[first], end)
     for s in range(first, last + 1):

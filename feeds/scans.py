@@ -102,16 +102,20 @@ def _derived(view: PointInTime, request: ScanRequest, now: int) -> Scan:
     for name, bound in spec.filters.items():
         passing &= _HOLDS[name](days, view.reference(_REFERENCE.get(name)), bound)
     chosen = np.flatnonzero(passing)
-    best = np.lexsort((view.symbols[chosen], -days.volume[chosen], -score[chosen]))[: request.rows]
+    best = np.lexsort((view.alphabetical[chosen], -days.volume[chosen], -score[chosen]))[: request.rows]
     rows = tuple(_row(k, view.instruments[j]) for k, j in enumerate(chosen[best].tolist()))
     note = ""
-    if not days.is_today.any():
-        note = "empty: nothing was traded yet in this session"
-    elif spec.code in _AGAINST_PRIOR_CLOSE and np.isnan(days.previous_close[days.is_today]).all():
-        note = "empty: the tape has no prior session's close to compare with yet"
-    elif not rows:
-        note = "empty: no instrument passed the filters"
+    if not rows:
+        note = f"empty: {_why_empty(spec.code, days)}"
     return Scan(spec.code, now, rows, "derived", note)
+
+
+def _why_empty(code: str, days: Days) -> str:
+    if not days.is_today.any():
+        return "nothing was traded yet in this session"
+    if code in _AGAINST_PRIOR_CLOSE and np.isnan(days.previous_close[days.is_today]).all():
+        return "the tape has no prior session's close to compare with yet"
+    return "no instrument passed the filters"
 
 
 def _row(rank: int, instrument: Instrument) -> ScanRow:

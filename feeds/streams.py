@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feeds.mapped import release
+from papertape.core.blocks import LARGEST_BITS, empty_blocks, survey, survey_prices
 from papertape.core.compiled import compiled
 from papertape.core.errors import DataError
 from papertape.core.model import EventKind
-from papertape.core.series import COLUMNS, F8, I8, Batch, Series, uniform_batch
+from papertape.core.series import COLUMNS, F8, I8, Batch, Blocks, Series, uniform_batch
 
 CHUNK = 65_536
 """Most events in one batch: its columns stay in the processor's cache while they are validated, filtered, marked."""
@@ -38,6 +39,17 @@ class Stream:
         release(self.series, self.released, self.cursor)
         self.released = self.cursor
 
+    def survey(self, batch: Batch) -> Blocks:
+        """Blocks of the trades in a batch that begins at the cursor; finds good what :meth:`check` need not look at."""
+        begin, end = self.cursor, self.cursor + len(batch)
+        ts, price = batch.ts, batch.columns[0]
+        blocks = empty_blocks(len(batch))
+        if end <= self.checked:
+            survey_prices(price, *blocks)
+        elif survey(ts, price, *blocks) and (begin == 0 or self.series.ts[begin - 1] <= ts[0]):
+            self.checked = end
+        return blocks
+
     def check(self, end: int) -> None:
         """Check events up to ``end`` that came from the user's program; DataError at the first bad one."""
         if end <= self.checked:
@@ -54,7 +66,10 @@ class Stream:
         prices = 4 if self.kind >= EventKind.BAR else (2 if self.kind is EventKind.QUOTE else 1)
         for name, column in zip(COLUMNS[self.kind][:prices], series.columns, strict=False):
             k = int(first_not_positive(column[begin:end]))
-            if k >= 0 and not (self.kind is EventKind.QUOTE and np.isnan(column[begin + k])):
+            if k >= 0 and self.kind is EventKind.QUOTE:  # an unknown bid or ask is none of this
+                values = column[begin:end]
+                k = next(iter(np.flatnonzero(~((values > 0.0) & (values < np.inf) | np.isnan(values))).tolist()), -1)
+            if k >= 0:
                 raise DataError(
                     f"{series.symbol}: {name} {column[begin + k]} at index {begin + k} is not a finite price above 0",
                     path=series.source,
@@ -81,10 +96,6 @@ def first_out_of_order(ts: I8) -> int:
     return -1
 
 
-_LARGEST_BITS = np.int64(0x7FEF_FFFF_FFFF_FFFF)
-"""Bit pattern of the largest finite double; the patterns of positive doubles are ordered as they are."""
-
-
 @compiled
 def first_not_positive(column: F8) -> int:
     """Index of the first value that is not finite and above 0, -1 for none. Blocks are judged at once, as integers."""
@@ -95,10 +106,10 @@ def first_not_positive(column: F8) -> int:
         block = bits[i : min(i + 1024, n)]
         sign = np.int64(0)
         for k in range(len(block)):
-            sign |= (block[k] - 1) | (_LARGEST_BITS - block[k])
+            sign |= (block[k] - 1) | (LARGEST_BITS - block[k])
         if sign < 0:
             for k in range(len(block)):
-                if block[k] < 1 or block[k] > _LARGEST_BITS:
+                if block[k] < 1 or block[k] > LARGEST_BITS:
                     return i + k
         i += 1024
     return -1
@@ -168,13 +179,19 @@ def next_batch(streams: list[Stream], most: int) -> Batch | None:
         return None
     if len(live) == 1:
         only = live[0]
-        end = min(only.cursor + most, only.end)
-        only.check(end)
-        batch = uniform_batch(only.series, only.instrument, only.cursor, end)
-        batch.kind[0] = only.kind
-        batch.origin = np.array([streams.index(only)], np.int32)
-        return batch
+        return _uniform(streams, only, min(only.cursor + most, only.end))
     return _merged(streams, live, most)
+
+
+def _uniform(streams: list[Stream], stream: Stream, end: int) -> Batch:
+    """The next events of one stream, up to ``end``."""
+    batch = uniform_batch(stream.series, stream.instrument, stream.cursor, end)
+    batch.kind[0] = stream.kind
+    batch.origin = np.array([streams.index(stream)], np.int32)
+    if stream.kind is EventKind.TRADE:
+        batch.blocks = stream.survey(batch)
+    stream.check(end)
+    return batch
 
 
 def _merged(streams: list[Stream], live: list[Stream], most: int) -> Batch:
@@ -184,14 +201,12 @@ def _merged(streams: list[Stream], live: list[Stream], most: int) -> Batch:
     for stream in live:
         n = int(np.searchsorted(stream.series.ts[stream.cursor : stream.end], horizon, "right"))
         if n:
-            stream.check(stream.cursor + n)
             pieces.append((stream, stream.cursor, stream.cursor + n))
     if len(pieces) == 1:
-        stream, begin, end = pieces[0]
-        batch = uniform_batch(stream.series, stream.instrument, begin, end)
-        batch.kind[0] = stream.kind
-        batch.origin = np.array([streams.index(stream)], np.int32)
-        return batch
+        stream, _, end = pieces[0]
+        return _uniform(streams, stream, end)
+    for stream, _, end in pieces:
+        stream.check(end)
     lengths = np.array([end - begin for _, begin, end in pieces])
     bounds = np.concatenate(([0], np.cumsum(lengths)))
     n = int(bounds[-1])

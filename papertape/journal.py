@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,6 +12,10 @@ from papertape.core.model import OrderStatus, Scan
 from papertape.core.orders import OrderRequest
 from papertape.core.requests import Reply
 from papertape.core.state import REASON_TEXT, Reason, State
+
+_AT_ONCE = 4096
+_REPORT_FIELDS = ("ts", "order", "instrument", "status", "reason", "quantity", "price", "fee")
+_STATUS_NAMES = {int(status): status.name for status in OrderStatus}
 
 
 class MemoryJournal:
@@ -32,24 +37,30 @@ class MemoryJournal:
 
     def encode(self, symbols: list[str]) -> bytes:
         """All records, one JSON object a line, in the order of happening."""
-        encoder = msgspec.json.Encoder(enc_hook=str)
-        lines: list[bytes] = []
+        return msgspec.json.Encoder(enc_hook=str).encode_lines(self._lines(symbols))
+
+    def _lines(self, symbols: list[str]) -> Iterator[list[Any]]:
+        reports = self._report_lines(symbols)
+        journaled = 0
         for record in self._records:
             if record[0] == "reports":
-                lines.extend(encoder.encode(each) for each in self._reports(record[1], record[2], symbols))
+                assert record[1] == journaled, "reports are journaled one after the other, each once"
+                journaled = record[2]
+                yield from itertools.islice(reports, record[2] - record[1])
             else:
-                lines.append(encoder.encode(_plain(record)))
-        return b"\n".join(lines) + b"\n" if lines else b""
+                yield _plain(record)
 
-    def _reports(self, begin: int, end: int, symbols: list[str]) -> list[list[Any]]:
-        found: list[list[Any]] = []
-        for x in self._state.reports[begin:end]:
-            head = [int(x["ts"]), int(x["order"]) + 1, symbols[x["instrument"]], OrderStatus(int(x["status"])).name]
-            if x["quantity"] > 0.0:
-                found.append(["fill", *head, float(x["quantity"]), float(x["price"]), float(x["fee"])])
-            else:
-                found.append(["status", *head, REASON_TEXT[Reason(int(x["reason"]))]])
-        return found
+    def _report_lines(self, symbols: list[str]) -> Iterator[list[Any]]:
+        """All reports, oldest first, read from the state some thousand at a time: one by one takes five times longer."""
+        for begin in range(0, len(self._state.reports), _AT_ONCE):
+            rows = self._state.reports[begin : begin + _AT_ONCE]
+            columns = (rows[name].tolist() for name in _REPORT_FIELDS)
+            for ts, order, instrument, status, reason, quantity, price, fee in zip(*columns, strict=True):
+                head = (ts, order + 1, symbols[instrument], _STATUS_NAMES[status])
+                if quantity > 0.0:
+                    yield ["fill", *head, quantity, price, fee]
+                else:
+                    yield ["status", *head, REASON_TEXT[Reason(reason)]]
 
 
 def _plain(record: tuple[Any, ...]) -> list[Any]:

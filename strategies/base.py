@@ -246,7 +246,9 @@ class Strategy:
         with status REJECTED and a reason.
         """
         session = self._session
-        j = session.index[symbol] if symbol in session.index else session.instrument_index(symbol)
+        j = session.index.get(symbol, -1)
+        if j < 0:
+            j = session.instrument_index(symbol)
         if terms:
             request = requested(j, symbol, side, quantity, terms)
             parent = terms.get("parent")

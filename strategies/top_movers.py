@@ -2,7 +2,11 @@
 
 from typing import Literal
 
-from papertape import Scan, Strategy, TimeEvent, parameter, scanner
+from papertape import Scan, Snapshot, Strategy, TimeEvent, parameter, scanner
+
+
+def _shown(p: Snapshot | None) -> str:
+    return f"bid {p.bid:.2f}, ask {p.ask:.2f}, last {p.last:.2f}" if p else "left out, no prices"
 
 
 class TopMovers(Strategy):
@@ -39,10 +43,8 @@ class TopMovers(Strategy):
     async def on_scan(self, scan: Scan) -> None:
         """Compare, choose, ask, buy. Each ``await`` lets everything else go on until the answer has come."""
         prices = await self.snapshot(scan.symbols)
-        for row in scan.rows:
-            p = prices.get(row.symbol)
-            shown = f"bid {p.bid:.2f}, ask {p.ask:.2f}, last {p.last:.2f}" if p else "left out, no prices"
-            self.log(f"rank {row.rank}: {row.symbol}: {shown}")
+        if scan.rows:
+            self.log("\n".join(f"rank {row.rank}: {row.symbol}: {_shown(prices.get(row.symbol))}" for row in scan.rows))
         first = [each for each in scan.symbols[: self.top] if each in prices]
         days = await self.history(first, "2 D", "1 day")
         dollars: dict[str, float] = {}

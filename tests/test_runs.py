@@ -236,6 +236,18 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> N
         save_run(a_record(), tmp_path / "file")
 
 
+@pytest.mark.parametrize("rows", [63, 64, 65, 128, 200])
+def test_tables_of_any_length_come_back_row_by_row(tmp_path: Path, rows: int) -> None:
+    ts = T0 + np.arange(rows)
+    values = np.where(ts % 3 == 0, math.nan, ts - T0 + 0.5)
+    equity = {"ts": ts, "last": values, "low": values - 1, "high": values + 1}
+    said = [(T0 + k, f"line {k}") for k in range(rows)]
+    read = load_record(save_run(a_record(equity=equity, log=said), tmp_path))
+    assert read.log == said
+    for name, column in equity.items():
+        np.testing.assert_array_equal(read.equity[name], column)
+
+
 def test_text_that_is_no_unicode_does_not_lose_the_run(tmp_path: Path) -> None:
     folder = save_run(a_record(log=[(T0, "file \udcff.csv")]), tmp_path)
     assert load_record(folder).log == [(T0, "file ?.csv")]

@@ -30,6 +30,7 @@ import numpy as np
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 
 from papertape.core.folders import cache_folder
 
@@ -119,6 +120,11 @@ def kernel_folder() -> Path:
     return folder
 
 
+@functools.cache
+def _kernel_folder_text() -> str:
+    return str(kernel_folder())
+
+
 def _prune(kernels: Path) -> None:
     """Remove all but the ``FOLDERS_KEPT`` last used folders; another process may be doing the same."""
     used: list[tuple[float, Path]] = []
@@ -178,7 +184,7 @@ class _KernelLocator(_CacheLocator):
 
     def get_cache_path(self) -> str:
         """Folder of the function's module."""
-        return str(kernel_folder() / self._module)
+        return os.path.join(_kernel_folder_text(), self._module)
 
     def get_source_stamp(self) -> str:
         """What must be equal for a cached function to be used."""
@@ -205,7 +211,7 @@ class _KernelCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The function's cached machine code for a signature, None where there is none that can be read."""
         try:
-            found = super().load_overload(sig, target_context)
+            found = self._loaded(sig, target_context)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             _log.debug("cached machine code of %s is unreadable: %s", self._py_func.__qualname__, error)
             found = None
@@ -214,6 +220,19 @@ class _KernelCache(FunctionCache):
                 listener(self._py_func.__qualname__)
         return found
 
+    def _loaded(self, sig: Any, target_context: Any) -> Any:
+        """What Numba's own method returns, without waiting for the compiler to be made ready.
+
+        Numba's method begins with filling the tables of all functions that it can compile, which takes longer than
+        most runs. Machine code needs none of them, only Numba's memory management; what is compiled later in the
+        process has the tables filled by the compiler itself.
+        """
+        if not hasattr(self, "_load_overload"):
+            return super().load_overload(sig, target_context)
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep machine code; a full or read-only disk costs the next process time and this one nothing."""
         try:
@@ -221,6 +240,12 @@ class _KernelCache(FunctionCache):
                 super().save_overload(sig, data)
         except OSError as error:
             _log.warning("papertape: compiled code cannot be kept (%s); it will be compiled again next time", error)
+
+
+@functools.cache
+def _is_ours(file: str) -> bool:
+    """Whether a source file lies in our folder; asked for every function, and slow to find out."""
+    return Path(file).resolve().is_relative_to(_ROOT)
 
 
 def compiled(function: F) -> F:
@@ -233,8 +258,7 @@ def compiled(function: F) -> F:
     """
     dispatcher: Any = compiled_in_memory(function)
     in_key = function.__module__ in kernel_modules()
-    is_ours = Path(function.__code__.co_filename).resolve().is_relative_to(_ROOT)
-    if isinstance(dispatcher, Dispatcher) and in_key and is_ours:
+    if isinstance(dispatcher, Dispatcher) and in_key and _is_ours(function.__code__.co_filename):
         dispatcher._cache = _KernelCache(function)
         _dispatchers.append(dispatcher)
     result: F = dispatcher

@@ -54,8 +54,12 @@ class Desk:
         )
         self._count = self._state.account["reports"].item
         self._write = journal.write
+        # and functions, which are looked up once
+        self._watched, self._approve = watchlist.watched, guard.approve
+        self._add, self._submit = self.book.add, broker.submit
         self._working = self._state.account["working"].item
-        self._flattens = False
+        self.flattens = False
+        """Whether a trip still has to close what is held."""
 
     # -- to the broker ------------------------------------------------------------------------------------
 
@@ -71,22 +75,21 @@ class Desk:
     def submit(self, request: OrderRequest, now: int) -> tuple[int, str]:
         """Have an order approved and sent; returns its number and, where the guard refused it, 0 and why."""
         j = request.instrument
-        if j not in self._watchlist.watched:
+        if j not in self._watched:
             self._watchlist.watch(j, now)
         reference = self.reference_price(j, now)
-        outcome = self.guard.approve(request, now, reference)
+        outcome = self._approve(request, now, reference)
         if isinstance(outcome, Refused):
             self._refused(request, outcome, now)
             return 0, outcome.text
-        return self._send(outcome, now, reference), ""
+        return self._send(outcome, request, now, reference), ""
 
-    def _send(self, approved: Approved, now: int, reference: float) -> int:
-        request = approved.request
-        number = self.book.add(request, now, reference)
+    def _send(self, approved: Approved, request: OrderRequest, now: int, reference: float) -> int:
+        number = self._add(request, now, reference)
         if self._count(0) != self._journaled:
             self.write_reports()
         self._write(("order", now, number, request))
-        self._broker.submit(approved, number, now)
+        self._submit(approved, number, now)
         return number
 
     def _refused(self, request: OrderRequest, refused: Refused, now: int) -> None:
@@ -142,7 +145,7 @@ class Desk:
         """Whether there are reports or refusals that somebody has to hear of."""
         if self.ready:
             return True
-        is_listening = self.stop_on_report or self._watchlist.unheard or self._flattens
+        is_listening = self.stop_on_report or self._watchlist.unheard or self.flattens
         return bool(is_listening and self._count(0) != self._drained)
 
     def write_reports(self) -> None:
@@ -156,7 +159,7 @@ class Desk:
         """Let the guard and the strategy hear of new fills and status changes, each in its turn."""
         while self.ready:
             yield self.ready.pop(0)
-        if self._flattens and self._working(0) == 0:
+        if self.flattens and self._working(0) == 0:
             self._flatten(now)
         if self.guard.watches_cash and not self.guard.blocked and self.guard.tripped_rule():
             yield from self.trip(now)
@@ -208,17 +211,17 @@ class Desk:
         for number in self.book.working():
             self.cancel(number, now, Reason.GUARD)
             self._log.guarded(now, "cancelled", rule, f"order {number}")
-        self._flattens = guard.settings.flatten
+        self.flattens = guard.settings.flatten
         yield from self.hear(now)
 
     def _flatten(self, now: int) -> None:
         """Close what is held, once every cancel has been confirmed: an order still working could fill beside it."""
-        self._flattens = False
+        self.flattens = False
         guard = self.guard
         for j, position in enumerate(self._ledger.positions):
             if position.quantity:
                 side = Side.SELL if position.quantity > 0 else Side.BUY
                 quantity = abs(position.quantity)
                 request = OrderRequest(j, position.symbol, side, quantity, OrderType.MARKET, tag="guard")
-                self._send(guard.approve_flattening(request), now, self.reference_price(j, now))
+                self._send(guard.approve_flattening(request), request, now, self.reference_price(j, now))
                 self._log.guarded(now, "flattened", guard.rule, position.symbol)

@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from papertape.core.blocks import BLOCK, block_extremes
 from papertape.core.compiled import compiled, compiled_in_memory
 from papertape.core.errors import ConfigError
 from papertape.core.model import NS_PER_S
-from papertape.core.series import F8, I8
+from papertape.core.series import F8, I8, NO_BLOCKS, Blocks
 
 Mask = NDArray[np.bool_]
+FEW_HITS = 1_024
+"""Hits in a batch that there is room for at first."""
 _log = logging.getLogger("papertape")
 
 
@@ -47,8 +50,8 @@ class Filter:
         """
         raise AssertionError("a filter says where it holds")
 
-    def hits(self, ts: I8, price: F8, before: Before) -> NDArray[np.int64]:
-        """Where it holds, as indices, ascending."""
+    def hits(self, ts: I8, price: F8, before: Before, blocks: Blocks = NO_BLOCKS) -> NDArray[np.int64]:
+        """Where it holds, as indices, ascending. ``blocks`` are those of ``price`` where they are known."""
         return np.flatnonzero(self.mask(ts, price, before))
 
     def __and__(self, other: Filter) -> Filter:
@@ -95,29 +98,31 @@ def _moved(price: F8, before: float, up: float, down: float, out: Mask) -> None:
 
 
 @compiled
-def _moved_hits(price: F8, before: float, up: float, down: float, out: NDArray[np.int64]) -> int:
-    """The same as indices; blocks without any are passed over. Returns how many there are."""
+def _moved_hits(price: F8, before: float, up: float, down: float, low: I8, high: I8, out: NDArray[np.int64]) -> int:
+    """The same as indices, as many as ``out`` has room for; returns how many there are.
+
+    A block whose highest price is not far enough above its lowest, its predecessor's last counted in, holds none:
+    rounding keeps the order of products.
+    """
     rise = 1.0 + up
     fall = 1.0 - down
     found = 0
-    if (price[0] > before * rise) | (price[0] < before * fall):
-        out[0] = 0
-        found = 1
-    i = 1
-    n = len(price)
-    while i < n:
-        stop = min(i + 512, n)
-        now = price[i:stop]
-        previous = price[i - 1 : stop - 1]
-        any_hit = np.int64(0)
-        for k in range(len(now)):
-            any_hit |= np.int64(now[k] > previous[k] * rise) | np.int64(now[k] < previous[k] * fall)
-        if any_hit != 0:
-            for k in range(len(now)):
-                if (now[k] > previous[k] * rise) | (now[k] < previous[k] * fall):
-                    out[found] = i + k
-                    found += 1
-        i = stop
+    previous = before
+    for begin in range(0, len(price), BLOCK):
+        end = min(begin + BLOCK, len(price))
+        lowest, highest = block_extremes(low, high, price, begin, end)
+        first = previous
+        previous = price[end - 1]
+        least = min(np.int64(lowest).view(np.float64), first)
+        most = max(np.int64(highest).view(np.float64), first)
+        if lowest > 0 and most <= least * rise and least >= most * fall:
+            continue
+        for i in range(begin, end):
+            if (price[i] > first * rise) | (price[i] < first * fall):
+                if found < len(out):
+                    out[found] = i
+                found += 1
+            first = price[i]
     return found
 
 
@@ -157,9 +162,13 @@ class _Moved(Filter):
         _moved(price, before.price, self.up, self.down, out)
         return out
 
-    def hits(self, ts: I8, price: F8, before: Before) -> NDArray[np.int64]:
-        out = np.empty(len(price), np.int64)
-        return out[: _moved_hits(price, before.price, self.up, self.down, out)].copy()
+    def hits(self, ts: I8, price: F8, before: Before, blocks: Blocks = NO_BLOCKS) -> NDArray[np.int64]:
+        out = np.empty(FEW_HITS, np.int64)
+        found = _moved_hits(price, before.price, self.up, self.down, *blocks, out)
+        if found > len(out):
+            out = np.empty(found, np.int64)
+            _moved_hits(price, before.price, self.up, self.down, *blocks, out)
+        return out[:found]
 
     def __repr__(self) -> str:
         return f"moved(up={self.up}, down={self.down})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from papertape.core.marking import apply_fill, base_cash, mark_price, position_value, set_leaf
+from papertape.core.marking import apply_fill, base_cash, mark_price, position_value, set_value
 from papertape.core.model import Instrument
 from papertape.core.state import State
 
@@ -181,14 +181,10 @@ class Ledger:
 
     def book_fill(self, j: int, signed_quantity: float, price: float, fee: float, ts: int) -> None:
         """Book an execution that a broker reported (a simulated one books its own while it matches)."""
-        state = self.state
-        apply_fill(
-            state.account, state.instruments, state.cash, state.rates, state.tree, state.leaves,
-            j, signed_quantity, price, fee, ts,
-        )  # fmt: skip
+        apply_fill(self.state.books(), j, signed_quantity, price, fee, ts)
 
     def _remark(self, j: int) -> None:
         record = self.state.instruments[j]
         held = record["quantity"] != 0.0
         value = position_value(record, record["mark"]) if held else 0.0
-        set_leaf(self.state.tree, self.state.leaves + j, value)
+        set_value(self.state.tree, j, value)

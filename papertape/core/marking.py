@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from papertape.core.blocks import BLOCK, block_extremes
 from papertape.core.compiled import compiled
-from papertape.core.series import F8, I8
-from papertape.core.state import MAX_BUCKETS, QUOTE_FRESH_NS
-
-BLOCK = 256
-"""Trades that are judged at once; a block fits the first-level cache."""
+from papertape.core.series import F8, I8, Events
+from papertape.core.state import MAX_BUCKETS, QUOTE_FRESH_NS, Books
 
 
 @compiled
-def set_leaf(tree: F8, leaf: int, value: float) -> None:
-    """Set a leaf of the sum tree and the sums above it."""
+def set_value(tree: F8, j: int, value: float) -> None:
+    """Set instrument j's value in the sum tree, and the sums above it."""
+    leaf = len(tree) // 2 + j
     tree[leaf] = value
     while leaf > 1:
         leaf >>= 1
@@ -55,60 +54,57 @@ def mark_price(instrument: Any, ts: int) -> float:
 
 
 @compiled
-def merge_buckets(account: Any, bucket_ts: I8, bucket_last: F8, bucket_low: F8, bucket_high: F8) -> None:
+def merge_buckets(account: Any, buckets: Any) -> None:
     """Double the bucket width until at most half of the room is used."""
     a = account[0]
     while a.buckets > MAX_BUCKETS // 2:
         a.bucket_ns *= 2
         kept = 0
         for i in range(a.buckets):
-            if kept > 0 and bucket_ts[kept - 1] // a.bucket_ns == bucket_ts[i] // a.bucket_ns:
-                k = kept - 1
-                bucket_low[k] = min(bucket_low[k], bucket_low[i])
-                bucket_high[k] = max(bucket_high[k], bucket_high[i])
+            x = buckets[i]
+            if kept > 0 and buckets[kept - 1].ts // a.bucket_ns == x.ts // a.bucket_ns:
+                y = buckets[kept - 1]
+                y.low = min(y.low, x.low)
+                y.high = max(y.high, x.high)
             else:
-                k = kept
+                y = buckets[kept]
                 kept += 1
-                bucket_low[k] = bucket_low[i]
-                bucket_high[k] = bucket_high[i]
-            bucket_ts[k] = bucket_ts[i]
-            bucket_last[k] = bucket_last[i]
+                y.low = x.low
+                y.high = x.high
+            y.ts = x.ts
+            y.last = x.last
         a.buckets = kept
 
 
 @compiled
-def roll_bucket(
-    account: Any, bucket_ts: I8, bucket_last: F8, bucket_low: F8, bucket_high: F8, ts: int, equity: float
-) -> None:
+def roll_bucket(account: Any, buckets: Any, ts: int, equity: float) -> None:
     """Close the open bucket and open the one that ``ts`` belongs to, with ``equity`` as its first value."""
     a = account[0]
     if a.open_ts != 0:
-        n = a.buckets
-        bucket_ts[n] = a.open_ts
-        bucket_last[n] = a.open_last
-        bucket_low[n] = a.open_low
-        bucket_high[n] = a.open_high
-        a.buckets = n + 1
+        x = buckets[a.buckets]
+        x.ts = a.open_ts
+        x.last = a.open_last
+        x.low = a.open_low
+        x.high = a.open_high
+        a.buckets += 1
         if a.buckets == MAX_BUCKETS:
-            merge_buckets(account, bucket_ts, bucket_last, bucket_low, bucket_high)
+            merge_buckets(account, buckets)
     a.open_low = equity
     a.open_high = equity
-    if a.buckets > 0 and bucket_ts[a.buckets - 1] // a.bucket_ns == ts // a.bucket_ns:
+    if a.buckets > 0 and buckets[a.buckets - 1].ts // a.bucket_ns == ts // a.bucket_ns:
         a.buckets -= 1  # widening made the last closed bucket the open one
-        a.open_low = min(equity, bucket_low[a.buckets])
-        a.open_high = max(equity, bucket_high[a.buckets])
+        a.open_low = min(equity, buckets[a.buckets].low)
+        a.open_high = max(equity, buckets[a.buckets].high)
     a.bucket_end = (ts // a.bucket_ns + 1) * a.bucket_ns
 
 
 @compiled
-def evaluate(
-    account: Any, bucket_ts: I8, bucket_last: F8, bucket_low: F8, bucket_high: F8, ts: int, equity: float
-) -> None:
+def take_equity(account: Any, buckets: Any, ts: int, equity: float) -> None:
     """Take a new value of equity: bucket, peak, deepest drawdown, and the guard's thresholds, strictly below."""
     a = account[0]
     a.equity = equity
     if ts >= a.bucket_end:
-        roll_bucket(account, bucket_ts, bucket_last, bucket_low, bucket_high, ts, equity)
+        roll_bucket(account, buckets, ts, equity)
     a.open_ts = ts
     a.open_last = equity
     a.open_low = min(a.open_low, equity)
@@ -157,110 +153,102 @@ def first_beyond(r: Any, cash: float, price: F8, begin: int, end: int, level: fl
 
 
 @compiled
-def mark_run(
-    account: Any,
-    instruments: Any,
-    tree: F8,
-    leaves: int,
-    bucket_ts: I8,
-    bucket_last: F8,
-    bucket_low: F8,
-    bucket_high: F8,
-    j: int,
-    ts: I8,
-    price: F8,
-    begin: int,
-    end: int,
-    ahead: bool,
-) -> int:
+def before_touching(r: Any, price: F8, begin: int, end: int) -> int:
+    """First trade in [begin, end) that may touch one of the instrument's working orders, else ``end``."""
+    for k in range(begin, end):
+        if not (r.band_low < price[k] < r.band_high):
+            return k
+    return end
+
+
+@compiled
+def take_block(account: Any, r: Any, ts: I8, price: F8, i: int, stop: int, low: float, high: float) -> bool:
+    """Take equity at trades [i, stop) of the only instrument held by their lowest and highest price alone.
+
+    False where those do not say all, because peak, trough, recovery or a threshold meet in the block: then nothing
+    is changed, and the trades have to be taken one by one.
+    """
+    a = account[0]
+    a_low = a.cash + position_value(r, low)
+    a_high = a.cash + position_value(r, high)
+    if a_low > a_high:
+        a_low, a_high = a_high, a_low
+    is_peak = a_high > a.peak
+    is_deeper = a_low / a.peak - 1.0 < a.depth
+    recovers = a.recovery_ts == 0 and a.depth < 0.0 and a_high >= a.deep_peak
+    is_safe = a.tripped != 0 or not (a_low < a.floor or a_low < max(a_high, a.guard_peak) * a.peak_fraction)
+    if not is_safe or (is_peak and a_low / a_high - 1.0 < a.depth) or (recovers and is_deeper):
+        return False
+    if recovers:
+        a.recovery_ts = ts[first_beyond(r, a.cash, price, i, stop, a.deep_peak, True)]
+    if is_peak:
+        a.peak = a_high
+        a.peak_ts = ts[first_beyond(r, a.cash, price, i, stop, a_high, True)]
+    elif is_deeper:
+        a.depth = a_low / a.peak - 1.0
+        a.deep_peak = a.peak
+        a.deep_peak_ts = a.peak_ts
+        a.deep_trough = a_low
+        a.deep_trough_ts = ts[first_beyond(r, a.cash, price, i, stop, a_low, False)]
+        a.recovery_ts = 0
+    a.guard_peak = max(a.guard_peak, a_high)
+    a.equity = a.cash + position_value(r, price[stop - 1])
+    a.open_ts = ts[stop - 1]
+    a.open_last = a.equity
+    a.open_low = min(a.open_low, a_low)
+    a.open_high = max(a.open_high, a_high)
+    r.low = min(r.low, low)
+    r.high = max(r.high, high)
+    return True
+
+
+@compiled
+def mark_run(books: Books, events: Events, j: int, begin: int, end: int, ahead: bool) -> int:
     """Mark trades [begin, end) of the only instrument held, which has no quotes; returns the first not processed.
 
     Stops early after a trade on which the guard tripped, before one that may touch a working order, and, where
-    the run is ``ahead`` on a copy, before one that would merge buckets (they are shared). Prices are compared as the integers of their bit
-    patterns, which order positive numbers alike and which the compiler can do four at a time.
+    the run is ``ahead`` on a copy, before one that would merge buckets (they are shared).
     """
+    account, buckets = books.account, books.buckets
+    ts, price, block_low, block_high = events.ts, events.c0, events.low, events.high
     a = account[0]
-    r = instruments[j]
-    bits = price.view(np.int64)
+    r = books.instruments[j]
+    tripped = a.tripped
     i = begin
-    while i < end:
-        if ahead and ts[i] >= a.bucket_end and a.buckets >= MAX_BUCKETS - 1:
-            break
-        if r.head >= 0 and not (r.band_low < price[i] < r.band_high):
-            break  # before anything is noted of an event that the caller is to play
-        stop = min(i + BLOCK, end)
+    while i < end and a.tripped == tripped:
         if ts[i] >= a.bucket_end:
-            roll_bucket(
-                account, bucket_ts, bucket_last, bucket_low, bucket_high, ts[i], a.cash + position_value(r, price[i])
-            )
+            if ahead and a.buckets >= MAX_BUCKETS - 1:
+                break
+            if r.head >= 0 and not (r.band_low < price[i] < r.band_high):
+                break  # before anything is noted of an event that the caller is to play
+            roll_bucket(account, buckets, ts[i], a.cash + position_value(r, price[i]))
+        stop = min((i // BLOCK + 1) * BLOCK, end)
         if ts[stop - 1] >= a.bucket_end:
             stop = first_at_or_after(ts, i, stop, a.bucket_end)
-        block = bits[i:stop]  # a slice: indices that start at 0 let the compiler use vector instructions
-        lowest = block[0]
-        highest = block[0]
-        for k in range(len(block)):
-            lowest = min(lowest, block[k])
-            highest = max(highest, block[k])
+        lowest, highest = block_extremes(block_low, block_high, price, i, stop)
         if lowest < 0:
             break  # a negative price orders the other way; event by event then
-        low = np.int64(lowest).view(np.float64)
-        high = np.int64(highest).view(np.float64)
-        if r.head >= 0 and (low <= r.band_low or high >= r.band_high):
-            stop = i
-            low = price[i]
-            high = price[i]
-            while r.band_low < price[stop] < r.band_high:
-                low = min(low, price[stop])
-                high = max(high, price[stop])
-                stop += 1
-        a_low = a.cash + position_value(r, low)
-        a_high = a.cash + position_value(r, high)
-        if a_low > a_high:
-            a_low, a_high = a_high, a_low
-        is_peak = a_high > a.peak
-        is_deeper = a_low / a.peak - 1.0 < a.depth
-        recovers = a.recovery_ts == 0 and a.depth < 0.0 and a_high >= a.deep_peak
-        is_safe = a.tripped != 0 or not (a_low < a.floor or a_low < max(a_high, a.guard_peak) * a.peak_fraction)
-        # In all but the tangled cases the block's extremes say all: where they are is looked for, nothing is replayed.
-        if is_safe and not (is_peak and a_low / a_high - 1.0 < a.depth) and not (recovers and is_deeper):
-            if recovers:
-                a.recovery_ts = ts[first_beyond(r, a.cash, price, i, stop, a.deep_peak, True)]
-            if is_peak:
-                a.peak = a_high
-                a.peak_ts = ts[first_beyond(r, a.cash, price, i, stop, a_high, True)]
-            elif is_deeper:
-                a.depth = a_low / a.peak - 1.0
-                a.deep_peak = a.peak
-                a.deep_peak_ts = a.peak_ts
-                a.deep_trough = a_low
-                a.deep_trough_ts = ts[first_beyond(r, a.cash, price, i, stop, a_low, False)]
-                a.recovery_ts = 0
-            a.guard_peak = max(a.guard_peak, a_high)
-            a.equity = a.cash + position_value(r, price[stop - 1])
-            a.open_ts = ts[stop - 1]
-            a.open_last = a.equity
-            a.open_low = min(a.open_low, a_low)
-            a.open_high = max(a.open_high, a_high)
-            r.low = min(r.low, low)
-            r.high = max(r.high, high)
+        low, high = np.int64(lowest).view(np.float64), np.int64(highest).view(np.float64)
+        if r.head >= 0 and not (r.band_low < low and high < r.band_high):
+            stop = before_touching(r, price, i, stop)
+            if stop == i:
+                break
+            lowest, highest = block_extremes(block_low, block_high, price, i, stop)
+            low, high = np.int64(lowest).view(np.float64), np.int64(highest).view(np.float64)
+        if take_block(account, r, ts, price, i, stop, low, high):
             i = stop
             continue
-        tripped = a.tripped
-        while i < stop:
-            p = price[i]
-            evaluate(account, bucket_ts, bucket_last, bucket_low, bucket_high, ts[i], a.cash + position_value(r, p))
-            r.low = min(r.low, p)
-            r.high = max(r.high, p)
+        while i < stop and a.tripped == tripped:
+            take_equity(account, buckets, ts[i], a.cash + position_value(r, price[i]))
+            r.low = min(r.low, price[i])
+            r.high = max(r.high, price[i])
             i += 1
-            if a.tripped != tripped:
-                stop = i
-                end = i
     if i > begin:
         r.last = price[i - 1]
         r.last_ts = ts[i - 1]
         r.mark = r.last
         a.ts = ts[i - 1]
-        set_leaf(tree, leaves + j, position_value(r, r.mark))
+        set_value(books.tree, j, position_value(r, r.mark))
     return i
 
 
@@ -275,26 +263,14 @@ def base_cash(cash: F8, rates: F8) -> float:
 
 
 @compiled
-def apply_fill(
-    account: Any,
-    instruments: Any,
-    cash: F8,
-    rates: F8,
-    tree: F8,
-    leaves: int,
-    j: int,
-    signed_quantity: float,
-    price: float,
-    fee: float,
-    ts: int,
-) -> None:
-    """Book an execution: cash, quantity, average cost, realised P&L, fees, time in the market, and the leaf.
+def apply_fill(books: Books, j: int, signed_quantity: float, price: float, fee: float, ts: int) -> None:
+    """Book an execution: cash, quantity, average cost, realised P&L, fees, time in the market, and the value.
 
     Average cost is per unit without fees; closing part of a position realises against it; a fill that
     crosses zero closes all and opens the rest at its own price.
     """
-    a = account[0]
-    r = instruments[j]
+    a = books.account[0]
+    r = books.instruments[j]
     old = r.quantity
     new = old + signed_quantity
     if abs(new) < 1e-9:
@@ -311,8 +287,8 @@ def apply_fill(
             r.average_cost = price
     r.quantity = new
     r.fees += fee
-    cash[r.currency] -= signed_quantity * price * r.multiplier + fee
-    a.cash = base_cash(cash, rates)
+    books.cash[r.currency] -= signed_quantity * price * r.multiplier + fee
+    a.cash = base_cash(books.cash, books.rates)
     if old == 0.0 and new != 0.0:
         if a.held == 0:
             a.held_since = ts
@@ -325,5 +301,5 @@ def apply_fill(
     r.high = price
     if r.mark != r.mark:
         r.mark = price
-    set_leaf(tree, leaves + j, 0.0 if new == 0.0 else position_value(r, r.mark))
-    a.equity = a.cash + tree[1]
+    set_value(books.tree, j, 0.0 if new == 0.0 else position_value(r, r.mark))
+    a.equity = a.cash + books.tree[1]

@@ -75,7 +75,7 @@ class ScanRequest(msgspec.Struct, frozen=True):
 Request = SnapshotRequest | HistoryRequest | ConfirmRequest | ScanRequest
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """An instrument's prices as of a time. What is unknown is NaN. ``ts`` is the last trade's or bar's time."""
 
     symbol: str

@@ -33,11 +33,12 @@ class RunLog:
         self.notes[code] = Note(code, text, severity, 1 if known is None else known.count + 1)
 
     def say(self, ts: int, text: str) -> None:
-        """Keep a line of the strategy's own."""
-        if len(self.lines) < LOG_LINES:
-            self.lines.append((ts, text))
-        else:
-            self.note("log_more", f"the strategy logged more than {LOG_LINES} lines; the rest is not kept")
+        """Keep what the strategy says, a text of several lines (a table) as so many."""
+        for line in text.split("\n"):
+            if len(self.lines) < LOG_LINES:
+                self.lines.append((ts, line))
+            else:
+                self.note("log_more", f"the strategy logged more than {LOG_LINES} lines; the rest is not kept")
 
     def record(self, ts: int, name: str, value: float) -> None:
         """Keep a value of a series of the strategy's own."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,35 @@ class Tape:
         return list(dict.fromkeys(s.symbol for s in self.series))
 
 
+class Blocks(NamedTuple):
+    """Lowest and highest price of each block of consecutive trades (see :mod:`papertape.core.blocks`).
+
+    As the integers of their bit patterns (int64, of shape (blocks,)). Both are empty where nobody looked.
+    """
+
+    low: I8
+    high: I8
+
+
+NO_BLOCKS = Blocks(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class Events(NamedTuple):
+    """A batch's arrays as kernels take them, so that they are one argument; what they hold is said at Batch."""
+
+    kind: U1
+    instrument: I4
+    ts: I8
+    c0: F8
+    c1: F8
+    c2: F8
+    c3: F8
+    c4: F8
+    start: I8
+    low: I8
+    high: I8
+
+
 _NO_I8 = np.zeros(1, dtype=np.int64)
 _NO_F8 = np.zeros(1, dtype=np.float64)
 
@@ -92,7 +122,8 @@ class Batch:
     ``kind`` and ``instrument`` have shape (n,), or (1,) where all events share the value (``uniform``).
     ``columns`` are five arrays of shape (n,) (or (1,), unused): for a quote bid, ask, bid size, ask size;
     for a trade price and size; for a bar open, high, low, close, volume. ``start`` is the open time of
-    bars. ``origin`` is the feed's own number of the series each event came from (shape as ``kind``).
+    bars. ``origin`` is the feed's own number of the series each event came from (shape as ``kind``). ``blocks``
+    is there, where a feed looked, for trades of one instrument only.
     """
 
     ts: I8
@@ -101,9 +132,14 @@ class Batch:
     columns: tuple[F8, F8, F8, F8, F8]
     start: I8 = field(default_factory=lambda: _NO_I8)
     origin: I4 | None = None
+    blocks: Blocks = NO_BLOCKS
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    def events(self) -> Events:
+        """The arrays for a kernel."""
+        return Events(self.kind, self.instrument, self.ts, *self.columns, self.start, *self.blocks)
 
     @property
     def uniform(self) -> bool:

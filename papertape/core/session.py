@@ -32,6 +32,7 @@ from papertape.core.watching import Watchlist
 
 DAY_NS = 86_400 * NS_PER_S
 BAR = int(EventKind.BAR)
+END = Stop.END
 TRIP = Stop.TRIP
 
 
@@ -223,7 +224,7 @@ class Session:
 
     def _walk_plain(self, heard: HeardEvents, i: int, limit: int) -> Iterator[WakeUp]:
         """Walk where no bars are heard, from one heard event to the next."""
-        desk, advance = self.desk, self.broker.advance
+        desk, advance, unheard = self.desk, self.broker.advance, self.watchlist.unheard
         stop_on_report, has_news = desk.stop_on_report, desk.has_news
         index, event_at = heard.index, heard.event
         k, beyond = bisect.bisect_left(index, i), bisect.bisect_left(index, limit)
@@ -236,7 +237,7 @@ class Session:
             if why is TRIP:
                 is_quiet = False
                 yield from self._trip()
-            if has_news():
+            if (why is not END or unheard or desk.flattens) and has_news():
                 assert self._batch is not None, "no batch is open"
                 is_quiet = False
                 self._now = int(self._batch.ts[i - 1])
@@ -251,7 +252,7 @@ class Session:
                 self._attention = False
                 if self._ready or has_news():
                     yield from self._flush()
-            if not is_quiet and self._is_cut_short(due):
+            if not is_quiet and (self.watchlist.changed or self.timers.due < due):
                 return
 
     def _walk_with_bars(self, batch: Batch, heard: HeardEvents, i: int, limit: int) -> Iterator[WakeUp]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from papertape.core.series import F8, I8
+from papertape.core.series import F8
 
 Records = NDArray[Any]
 
@@ -135,6 +135,17 @@ REPORT = np.dtype(
 )
 
 
+BUCKET = np.dtype(
+    [
+        ("ts", "i8"),  # time of the bucket's last event
+        ("last", "f8"),
+        ("low", "f8"),
+        ("high", "f8"),
+    ],
+    align=True,
+)
+
+
 class Reason(IntEnum):
     """Why an order ended without filling, or changed state."""
 
@@ -199,16 +210,29 @@ def _settled() -> None:
     """Nothing is ahead of the state."""
 
 
+class Books(NamedTuple):
+    """A state's arrays as kernels take them, so that they are one argument.
+
+    ``tree`` sums position values: instrument j's is at ``len(tree) // 2 + j``, the sum of all at 1.
+    """
+
+    account: Records
+    instruments: Records
+    cash: F8
+    rates: F8
+    tree: F8
+    orders: Records
+    reports: Records
+    buckets: Records
+
+
 class State:
-    """The engine's arrays. ``tree`` sums position values: leaf ``leaves + j`` is instrument j's, root is 1.
+    """The engine's arrays; see the layouts above and :class:`Books`.
 
     ``settle()`` brings the marks up to the event that a strategy is hearing; views call it before they read one.
     """
 
-    __slots__ = (
-        "account", "bucket_high", "bucket_last", "bucket_low", "bucket_ts", "cash", "instruments", "leaves", "orders",
-        "rates", "reports", "settle", "tree",
-    )  # fmt: skip
+    __slots__ = (*Books._fields, "settle")
 
     def __init__(self, n_instruments: int, n_currencies: int) -> None:
         self.settle: Callable[[], None] = _settled
@@ -216,16 +240,13 @@ class State:
         self.instruments: Records = np.zeros(max(n_instruments, 1), INSTRUMENT)
         self.cash: F8 = np.zeros(max(n_currencies, 1))
         self.rates: F8 = np.full(max(n_currencies, 1), np.nan)
-        self.leaves = 1
-        while self.leaves < max(n_instruments, 1):
-            self.leaves *= 2
-        self.tree: F8 = np.zeros(2 * self.leaves)
+        leaves = 1
+        while leaves < max(n_instruments, 1):
+            leaves *= 2
+        self.tree: F8 = np.zeros(2 * leaves)
         self.orders: Records = np.zeros(1024, ORDER)
         self.reports: Records = np.zeros(4096, REPORT)
-        self.bucket_ts: I8 = np.zeros(MAX_BUCKETS, np.int64)
-        self.bucket_last: F8 = np.zeros(MAX_BUCKETS)
-        self.bucket_low: F8 = np.zeros(MAX_BUCKETS)
-        self.bucket_high: F8 = np.zeros(MAX_BUCKETS)
+        self.buckets: Records = np.zeros(MAX_BUCKETS, BUCKET)
         account = self.account[0]
         account["floor"] = -np.inf
         account["guard_peak"] = -np.inf
@@ -238,6 +259,10 @@ class State:
         instruments["head"] = -1
         instruments["band_low"] = -np.inf
         instruments["band_high"] = np.inf
+
+    def books(self) -> Books:
+        """The arrays as they are now. Tables that grow are replaced by larger ones: then ask again."""
+        return Books(*(getattr(self, name) for name in Books._fields))
 
     def ahead(self) -> State:
         """A copy to run ahead on: what marking changes is copied; orders, reports and buckets are shared."""

@@ -83,7 +83,7 @@ class Subscriptions:
         when = self._filters[key]
         if when is None:
             return Wakes(_NOTHING.index, _NOTHING.previous, is_all=True, before=before)
-        index = when.hits(batch.ts, price, before)
+        index = when.hits(batch.ts, price, before, batch.blocks)
         return Wakes(index, _previous(price, index, before))
 
     def _open_mixed(self, batch: Batch) -> Wakes:

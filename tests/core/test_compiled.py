@@ -46,6 +46,55 @@ print(json.dumps(dict(will=will, value=value, hits=hits, compiled=compiled_now, 
 """
 
 
+RICH_KERNEL = """
+import math
+import numpy as np
+from papertape.core.compiled import compiled
+
+@compiled
+def kernel(x):
+    if x < 0.0:
+        raise ValueError("below zero")
+    numbers, rows = [x, 2.0, 1.0], np.zeros((3, 3))
+    for k in range(3):
+        rows[k] = np.sqrt(np.arange(3.0)) + k
+    numbers.append(rows.T.copy().sum())
+    return max(numbers) + math.gamma(x)
+"""
+BESIDE_OTHERS = """
+import json, sys
+import numba, numpy as np
+from papertape.core import compiled
+from papertape.core.trial_kernel import kernel
+
+@numba.njit
+def of_the_user(x):
+    return kernel(x) + np.arange(3.0).sum() + len([y for y in range(4) if y % 2])
+
+values = {}
+for name in sys.argv[1].split(","):
+    values[name] = of_the_user(10.0) if name == "user" else kernel(10.0)
+try:
+    kernel(-1.0)
+except ValueError as error:
+    values["error"] = str(error)
+hits, compiled_now = compiled.compile_counts()
+print(json.dumps(dict(values=values, hits=hits, compiled=compiled_now)))
+"""
+NUMBA_CHANGES = """
+from numba.core.caching import Cache
+
+Cache.load = Cache._load_overload
+del Cache._load_overload
+
+def load_overload(self, sig, target_context):
+    target_context.refresh()
+    return self.load(sig, target_context)
+
+Cache.load_overload = load_overload
+"""
+
+
 def program_tree(folder: Path) -> Path:
     """A small copy of the package tree: the real compiled.py with a kernel, its helper and its constant."""
     core = folder / "papertape" / "core"
@@ -61,10 +110,10 @@ def program_tree(folder: Path) -> Path:
     return folder
 
 
-def run(tree: Path, cache: Path, **environment: str) -> dict[str, object]:
-    """Run PROGRAM in a process of its own."""
+def run(tree: Path, cache: Path, program: str = PROGRAM, *words: str, **environment: str) -> dict[str, object]:
+    """Run a program in a process of its own."""
     settings = {**os.environ, "PAPERTAPE_CACHE": str(cache), "PYTHONPATH": str(tree), **environment}
-    command = [sys.executable, "-B", "-c", PROGRAM]
+    command = [sys.executable, "-B", "-c", program, *words]
     done = subprocess.run(command, env=settings, cwd=tree, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {**json.loads(done.stdout), "stderr": done.stderr}
@@ -83,6 +132,25 @@ def test_a_second_process_compiles_nothing(tree: Path, tmp_path: Path) -> None:
     assert first["names"] == ["kernel", "scaled"]
     assert (second["will"], second["compiled"], second["hits"], second["names"]) == (False, 0, 1, [])
     assert second["value"] == first["value"]
+
+
+def test_cached_machine_code_does_its_work_before_and_after_functions_that_are_compiled_in_memory(
+    tree: Path, tmp_path: Path
+) -> None:
+    (tree / "papertape" / "core" / "trial_kernel.py").write_text(RICH_KERNEL)
+    first = run(tree, tmp_path / "cache", BESIDE_OTHERS, "kernel,user")
+    assert (first["compiled"], first["values"]["error"]) == (1, "below zero")  # type: ignore[index]
+    for order in ("kernel", "kernel,user", "user,kernel"):
+        later = run(tree, tmp_path / "cache", BESIDE_OTHERS, order)
+        names = {*order.split(","), "error"}
+        assert later["values"] == {name: first["values"][name] for name in names}  # type: ignore[index]
+        assert (later["hits"], later["compiled"]) == (1, 0)
+
+
+def test_a_numba_that_loads_machine_code_in_another_way_is_left_to_do_so(tree: Path, tmp_path: Path) -> None:
+    first = run(tree, tmp_path / "cache")
+    second = run(tree, tmp_path / "cache", NUMBA_CHANGES + PROGRAM)
+    assert (second["hits"], second["compiled"], second["value"]) == (1, 0, first["value"])
 
 
 def test_the_same_sources_in_another_folder_share_the_machine_code(tree: Path, tmp_path: Path) -> None:

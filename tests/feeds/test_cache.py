@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import feeds.csv
+import feeds.csv_read
 from feeds.cache import CacheEntry, ColumnCache
 from feeds.column_store import FileColumns, MemoryColumns, StoreError
 from feeds.csv import BarStamp, CsvOptions, Loaded, OnBad, read_csv
@@ -45,7 +45,7 @@ def forbid_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
     def parsed(*_: object) -> None:
         raise AssertionError("the file was parsed")
 
-    monkeypatch.setattr(feeds.csv, "read_text", parsed)
+    monkeypatch.setattr(feeds.csv_read, "read_text", parsed)
 
 
 def same(one: Loaded, other: Loaded) -> bool:

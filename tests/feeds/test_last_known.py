@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.last_known import integers_at, numbers_at, places
+from feeds.last_known import places
 from feeds.playback import RecordedFeed
 from feeds.point_in_time import PointInTime
 from feeds.resample import resample
 from papertape.calendar import session_times
+from papertape.core.addresses import array_at
 from papertape.core.model import (
     NS_PER_S,
     ActionKind,
@@ -193,5 +194,5 @@ def test_places_lead_to_the_columns() -> None:
     table, kept = places([None, series])
     assert table[0].tolist() == [0] * 9
     assert len(kept) == 7
-    assert integers_at(int(table[1, 1]), 2).tolist() == series.ts.tolist()
-    assert numbers_at(int(table[1, 3]), 2).tolist() == [3.0, 4.0]
+    assert array_at(int(table[1, 1]), 2, np.int64).tolist() == series.ts.tolist()
+    assert array_at(int(table[1, 3]), 2, np.float64).tolist() == [3.0, 4.0]

@@ -1,0 +1,101 @@
+"""The table of places: where the arrays lie that a kernel works on, so that a call hands over one number.
+
+A kernel's arrays are the same from call to call, and a call may process one event only: taking some twenty arrays
+apart would cost more than the event (docs/decisions.md). The table is written when arrays are replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.rules import Terms
+from papertape.core.addresses import array_at
+from papertape.core.compiled import compiled
+from papertape.core.series import I8, Events
+from papertape.core.state import ACCOUNT, BUCKET, INSTRUMENT, ORDER, REPORT, Books
+
+_F8, _I8, _I4, _U1 = np.dtype("f8"), np.dtype("i8"), np.dtype("i4"), np.dtype("u1")
+_BOOKS = Books(ACCOUNT, INSTRUMENT, _F8, _F8, _F8, ORDER, REPORT, BUCKET)  # type: ignore[arg-type]
+_TERMS = Terms(_F8, _F8, _F8, _F8)  # type: ignore[arg-type]
+_EVENTS = Events(_U1, _I4, _I8, _F8, _F8, _F8, _F8, _F8, _I8, _I8, _I8)  # type: ignore[arg-type]
+ARRAYS = len(_BOOKS) + len(_TERMS) + len(_EVENTS)
+
+
+class Places:
+    """A table of places and the arrays in them, which live as long as it does. ``address`` is what kernels take."""
+
+    __slots__ = ("_arrays", "_table", "address", "books")
+
+    def __init__(self, books: Books, terms: Terms) -> None:
+        self._table: I8 = np.zeros((ARRAYS, 2), np.int64)
+        self._arrays: dict[int, NDArray[Any]] = {}
+        self.address = int(self._table.ctypes.data)
+        self.put_books(books)
+        self._put(len(_BOOKS), terms, _TERMS)
+
+    def put_books(self, books: Books) -> None:
+        """Work on these books from now on."""
+        self.books = books
+        self._put(0, books, _BOOKS)
+
+    def put_events(self, events: Events) -> None:
+        """Work on these events from now on."""
+        self._put(len(_BOOKS) + len(_TERMS), events, _EVENTS)
+
+    def _put(self, begin: int, arrays: Sequence[NDArray[Any]], types: Sequence[Any]) -> None:
+        for k, (array, dtype) in enumerate(zip(arrays, types, strict=True), begin):
+            assert array.dtype == dtype, "an array of another type would be misread"
+            assert array.flags.c_contiguous, "an array with gaps would be misread"
+            self._arrays[k] = array
+            self._table[k] = array.ctypes.data, len(array)
+
+
+@compiled
+def books_at(places: int) -> Books:
+    """The books that a table names."""
+    table = array_at(places, 2 * ARRAYS, np.int64)
+    return Books(
+        array_at(table[0], table[1], ACCOUNT),
+        array_at(table[2], table[3], INSTRUMENT),
+        array_at(table[4], table[5], np.float64),
+        array_at(table[6], table[7], np.float64),
+        array_at(table[8], table[9], np.float64),
+        array_at(table[10], table[11], ORDER),
+        array_at(table[12], table[13], REPORT),
+        array_at(table[14], table[15], BUCKET),
+    )
+
+
+@compiled
+def terms_at(places: int) -> Terms:
+    """The terms that a table names."""
+    table = array_at(places, 2 * ARRAYS, np.int64)[16:]
+    return Terms(
+        array_at(table[0], table[1], np.float64),
+        array_at(table[2], table[3], np.float64),
+        array_at(table[4], table[5], np.float64),
+        array_at(table[6], table[7], np.float64),
+    )
+
+
+@compiled
+def events_at(places: int) -> Events:
+    """The events that a table names."""
+    table = array_at(places, 2 * ARRAYS, np.int64)[24:]
+    return Events(
+        array_at(table[0], table[1], np.uint8),
+        array_at(table[2], table[3], np.int32),
+        array_at(table[4], table[5], np.int64),
+        array_at(table[6], table[7], np.float64),
+        array_at(table[8], table[9], np.float64),
+        array_at(table[10], table[11], np.float64),
+        array_at(table[12], table[13], np.float64),
+        array_at(table[14], table[15], np.float64),
+        array_at(table[16], table[17], np.int64),
+        array_at(table[18], table[19], np.int64),
+        array_at(table[20], table[21], np.int64),
+    )
