@@ -30,8 +30,9 @@ class Settings:
     """Configuration of a backtest, as the user gives it (texts are what the command line takes).
 
     ``cash`` is in ``currency``, the base currency; ``balances`` adds other currencies. ``margin`` is buying power as
-    a multiple of net liquidation, 1 is a cash account. ``benchmark`` is a symbol of the tape or a file. ``start`` and ``end`` are times or dates (in the calendar's
-    zone where they have none; an end date includes its day). ``risk_free`` is a rate per year.
+    a multiple of net liquidation, 1 is a cash account. ``benchmark`` is a symbol of the tape or a file. ``start`` and
+    ``end`` are times or dates (in the calendar's zone where they have none; an end date includes its day).
+    ``risk_free`` is a rate per year. ``seed`` is of the strategy's random numbers, a whole number from 0.
     """
 
     cash: float = 100_000.0
@@ -62,9 +63,16 @@ class Settings:
             ("volume_share", 0.0 <= self.volume_share <= 1.0, "a fraction of the volume from 0 (no cap) to 1"),
             ("margin", 1.0 <= self.margin <= 100.0, "a multiple of net liquidation of at least 1"),
             ("risk_free", -1.0 < self.risk_free < 1.0, "a rate per year as 0.03"),
+            ("seed", self.seed >= 0, "a whole number from 0"),
+            ("currency", _is_currency(self.currency), "a currency's three capital letters, as USD,"),
         ):
             if not is_good:
                 raise ConfigError(f"{name}={getattr(self, name)}: {need} is needed")
+        for currency, amount in self.balances.items():
+            if not (_is_currency(currency) and abs(amount) < float("inf")):
+                raise ConfigError(f"balances {currency}={amount}: a currency and an amount are needed, as EUR=1000")
+            if currency == self.currency:
+                raise ConfigError(f"balances {currency}={amount:g}: {currency} is the base currency; say it as cash")
 
     def fee_model(self) -> FeeModel:
         """The fee model that ``fees`` names."""
@@ -114,6 +122,10 @@ def guard_settings(guard: GuardSettings | Mapping[str, Any] | None) -> GuardSett
         reference=member(Reference, guard.reference, "guard reference"),
         allowed_symbols=None if symbols is None else frozenset(symbols),
     )
+
+
+def _is_currency(text: str) -> bool:
+    return re.fullmatch("[A-Z]{3}", text) is not None
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,9 @@ from feeds.csv_sources import find_sources
 from feeds.frames import ArrayOptions, array_series
 from feeds.parquet import is_parquet, read_parquet
 from feeds.reference import read_actions, read_instruments, read_scans
+from feeds.signed import admit_signed
 from feeds.tape_writer import read_manifest
+from feeds.timestamps import zone_named
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, did_you_mean
 from papertape.core.model import NS_PER_S, CorporateAction, EventKind, Instrument, Note, Scan, SessionTimes
@@ -36,11 +38,13 @@ class DataOptions:
     ``tz`` is the IANA zone of times that name none. ``bar_stamp`` says which end of a bar its time is.
     ``conflate_ns`` shows trades and quotes as a broker's aggregated feed would, at that interval (0: as they are).
     ``scan_file`` holds recorded scans. ``symbols`` keeps only those. ``cache``: keep parsed columns on disk.
+    ``signed`` names instruments whose prices may be zero or below.
     """
 
     tz: str | None = None
     bar_stamp: BarStamp | str | None = None
     bar_interval_s: float | None = None
+    signed: Sequence[str] = ()
     on_bad: OnBad | str = OnBad.REFUSE
     delimiter: str | None = None
     conflate_ns: int = 0
@@ -48,6 +52,15 @@ class DataOptions:
     symbols: Sequence[str] = ()
     calendar: str = "XNYS"
     cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what can not be meant, also where these data do not need it."""
+        if self.tz is not None:
+            zone_named(self.tz)
+        if self.on_bad not in list(OnBad):
+            raise ConfigError(f'on_bad "{self.on_bad}": refuse or skip is needed')
+        if self.bar_interval_s is not None and not 0.0 < self.bar_interval_s < float("inf"):
+            raise ConfigError(f"bar_interval_s={self.bar_interval_s}: a number of seconds above 0 is needed")
 
 
 def load_tape(
@@ -96,6 +109,7 @@ def _from_files(paths: list[Path], options: DataOptions, progress: Callable[[int
             on_bad=OnBad(options.on_bad),
             delimiter=options.delimiter,
             sessions=_sessions(options),
+            signed_symbols=frozenset(options.signed),
         )
         loaded = read_csv(texts, csv_options, cache=ColumnCache() if options.cache else None, progress=progress)
         series += loaded.series
@@ -180,8 +194,8 @@ def _from_arrays(data: Any, options: DataOptions) -> Tape:
 
 
 def _finished(tape: Tape, options: DataOptions) -> Tape:
-    """Keep the symbols asked for, and conflate."""
-    series = tape.series
+    """Keep the symbols asked for, let signed prices be, and conflate."""
+    series = admit_signed(tape.series, options.signed)
     if options.symbols:
         for name in options.symbols:
             if name not in tape.symbols:

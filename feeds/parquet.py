@@ -33,7 +33,7 @@ def read_parquet(path: Path | str, options: ArrayOptions | None = None, rank: in
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ConfigError('Parquet files need PyArrow; install it with pip install "papertape[parquet]"') from None
+        raise ConfigError("Parquet files need PyArrow; install it where papertape is: pip install pyarrow") from None
     path = Path(path)
     if not path.is_file():
         raise DataError("is not a file" if path.exists() else "there is no such file", path=str(path))

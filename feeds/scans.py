@@ -31,6 +31,9 @@ RANKINGS: Mapping[str, Callable[[Days], F8]] = {
 }
 """Scan code -> what is ranked, greatest first; NaN (no prior close) leaves an instrument out."""
 
+_AGAINST_PRIOR_CLOSE = ("TOP_PERC_GAIN", "TOP_PERC_LOSE")
+"""Codes that rank nothing on a tape's first session."""
+
 _REFERENCE: Mapping[str, str] = {
     "avg_volume_above": "average_volume",
     "market_cap_above_1e6": "market_cap",
@@ -103,9 +106,16 @@ def _derived(view: PointInTime, request: ScanRequest, now: int) -> Scan:
     rows = tuple(_row(k, view.instruments[j]) for k, j in enumerate(chosen[best].tolist()))
     note = ""
     if not rows:
-        traded = bool(days.is_today.any())
-        note = f"empty: {'no instrument passed the filters' if traded else 'nothing was traded yet in this session'}"
+        note = f"empty: {_why_empty(spec.code, days)}"
     return Scan(spec.code, now, rows, "derived", note)
+
+
+def _why_empty(code: str, days: Days) -> str:
+    if not days.is_today.any():
+        return "nothing was traded yet in this session"
+    if code in _AGAINST_PRIOR_CLOSE and np.isnan(days.previous_close[days.is_today]).all():
+        return "the tape has no prior session's close to compare with yet"
+    return "no instrument passed the filters"
 
 
 def _row(rank: int, instrument: Instrument) -> ScanRow:

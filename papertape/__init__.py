@@ -32,6 +32,8 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
 
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
+__all__ = [*_HOMES]  # noqa: PLE0604  # the names of the table, for `from papertape import *`
+
 
 @functools.cache
 def _claim_packages() -> None:

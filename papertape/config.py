@@ -64,6 +64,7 @@ class BacktestConfig:
     tz: str | None = None
     bar_stamp: Literal["open", "close"] | None = None
     bar_interval_s: float | None = None
+    signed: list[str] = field(default_factory=list)
     on_bad: Literal["refuse", "skip"] | None = None
     delimiter: str | None = None
     conflate: str | float | None = None
@@ -160,7 +161,7 @@ def _checked(raw: Mapping[str, Any], origin: str) -> dict[str, Any]:
     import pydantic
 
     raw = dict(raw)
-    for name, parts in (("data", lambda text: [text]), ("symbols", _split)):
+    for name, parts in (("data", lambda text: [text]), ("symbols", _split), ("signed", _split)):
         if isinstance(raw.get(name), str):
             raw[name] = parts(raw[name])
     try:
@@ -216,7 +217,7 @@ def _all_names() -> set[str]:
 def _anchor(values: dict[str, Any], folder: Path) -> None:
     """Paths in a file are meant from its folder."""
     if "data" in values:
-        values["data"] = [str(folder / each) for each in values["data"]]
+        values["data"] = [str(folder / each) if each else "" for each in values["data"]]
     if "out" in values:
         values["out"] = str(folder / values["out"])
     for name in ("scans", "benchmark"):

@@ -76,7 +76,7 @@ def _plain(record: tuple[Any, ...]) -> list[Any]:
             answer = value.value
             if isinstance(answer, Scan):
                 answer = [answer.code, answer.symbols, answer.source, answer.note]
-            out += [sorted(value.values), list(value.missing), answer]
+            out += [sorted(value), list(value.missing), answer]
         else:
             out.append(value)
     return out

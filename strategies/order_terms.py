@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
+import operator
 from collections.abc import Mapping
 from typing import TypedDict
 
 from papertape.core.errors import StrategyError, did_you_mean
-from papertape.core.model import OrderType, Side, TimeInForce
+from papertape.core.model import NS_PER_S, OrderType, Side, TimeInForce
 from papertape.core.orders import Order, OrderRequest
 
 
@@ -25,7 +27,7 @@ class OrderTerms(TypedDict, total=False):
     tif: TimeInForce | str
     """DAY unless given; GTC, IOC, FOK, OPG (at the open), GTD (with ``until``)."""
     until: int
-    """When a GTD order ends, UTC nanoseconds."""
+    """When a GTD order ends, UTC nanoseconds; later than now."""
     on_close: bool
     """At the session's close: market-on-close, or limit-on-close with ``limit``."""
     group: int
@@ -51,8 +53,11 @@ _TYPES: Mapping[tuple[bool, bool, bool, bool], OrderType] = {
 }
 
 
-def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerms) -> OrderRequest:
-    """The request that terms make for instrument ``j``. StrategyError where they do not go together."""
+def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerms, now: int = 0) -> OrderRequest:
+    """The request that terms make for instrument ``j`` at ``now`` (UTC ns).
+
+    StrategyError where they do not go together, and where the order would have ended by now.
+    """
     for name in terms:
         if name not in OrderTerms.__annotations__:
             raise StrategyError(
@@ -68,6 +73,8 @@ def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerm
     tif = time_in_force(terms.get("tif", TimeInForce.DAY), symbol)
     if (tif is TimeInForce.GTD) != bool(until):
         raise StrategyError(f"order for {symbol}: GTD and until go together")
+    if tif is TimeInForce.GTD:
+        until = _later(until, now, symbol)
     is_trail_limit = kind is OrderType.TRAIL_LIMIT
     return OrderRequest(
         instrument=j,
@@ -86,6 +93,19 @@ def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerm
         outside_hours=terms.get("outside_hours", False),
         tag=terms.get("tag", ""),
     )
+
+
+def _later(until: object, now: int, symbol: str) -> int:
+    """When an order ends, as UTC nanoseconds; StrategyError where that is no such time, or not after ``now``."""
+    form = "give UTC nanoseconds, as self.now + 3600 * 1_000_000_000"
+    try:
+        ts = operator.index(until)  # type: ignore[arg-type]  # it is here that it is found out
+    except TypeError:
+        raise StrategyError(f"order for {symbol}: until={until!r} is no whole number; {form}") from None
+    if ts <= now:
+        ends = dt.datetime.fromtimestamp(max(ts, 0) // NS_PER_S, dt.UTC)
+        raise StrategyError(f"order for {symbol}: until={ts} ({ends:%Y-%m-%d %H:%M:%S} UTC) is not after now; {form}")
+    return ts
 
 
 def time_in_force(given: TimeInForce | str, symbol: str) -> TimeInForce:

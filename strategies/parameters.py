@@ -51,6 +51,11 @@ class Parameter:
                 known = [str(each) for each in get_args(wanted_type)]
                 raise ConfigError(f"{self.name}={value!r} is none of {', '.join(known)}") from None
             raise ConfigError(f"{self.name}={value!r}: {_reason(str(error))}") from None
+        except TypeError:
+            raise ConfigError(
+                f"parameter {self.name}: its type {self.type} cannot be set; use int, float, str, bool, Literal or a list "
+                "of them, or leave out the annotation"
+            ) from None
         if isinstance(checked, float) and not math.isfinite(checked):
             raise ConfigError(f"{self.name}={value!r}: a finite number is needed")
         return checked
@@ -113,9 +118,12 @@ def parameters_of(cls: type, base: type) -> dict[str, Parameter]:
         own = inspect.get_annotations(each)
         if not own:
             continue
-        hints = get_type_hints(each, include_extras=True)
+        try:
+            hints = get_type_hints(each, include_extras=True)
+        except (NameError, TypeError) as error:
+            raise ConfigError(f"{each.__name__}: an annotation cannot be read ({error})") from None
         for name in own:
-            if name.startswith("_") or name not in each.__dict__ or get_origin(hints[name]) is ClassVar:
+            if name.startswith("_") or name not in each.__dict__ or ClassVar in (hints[name], get_origin(hints[name])):
                 continue
             value = each.__dict__[name]
             if isinstance(value, _Bounded):

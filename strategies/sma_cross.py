@@ -3,7 +3,7 @@
 from collections import defaultdict, deque
 from statistics import fmean
 
-from papertape import Bar, Strategy, errors, parameter
+from papertape import Bar, Strategy, TimeEvent, errors, parameter
 
 
 class SmaCross(Strategy):
@@ -11,6 +11,7 @@ class SmaCross(Strategy):
 
     Long only. ``invest`` of the account's net liquidation is split evenly over the symbols of the run. Orders are
     decided at a bar's close and go to the market: they fill at the next bar's open, or at the next trade or quote.
+    A split changes what the closes before it mean; they are adjusted at the open of the session that it takes effect in.
     """
 
     fast: int = parameter(20, at_least=1, help="bars in the fast average")
@@ -24,7 +25,21 @@ class SmaCross(Strategy):
             raise errors.ConfigError(f"fast={self.fast} is not below slow={self.slow}; choose a shorter fast average")
         self.closes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=self.slow))
         self.is_above: dict[str, bool] = {}
+        self.days: dict[str, dict[int, float]] = {}
         self.subscribe(self.symbols, bars=self.bars)
+        self.at("open", every="day")
+        self.at("close", every="day")
+
+    async def on_time(self, time: TimeEvent) -> None:
+        """Where history shows the closes of earlier days at other prices than when it was asked last, there was a split."""
+        history = await self.history(self.symbols, "5 D", "1 day")
+        for symbol, bars in history.items():
+            days = {bar.start: bar.close for bar in bars if bar.start < time.ts}
+            before = self.days.get(symbol, {})
+            factor = next((days[day] / before[day] for day in days if day in before), 1.0)
+            if factor != 1.0:
+                self.closes[symbol] = deque((close * factor for close in self.closes[symbol]), self.slow)
+            self.days[symbol] = days
 
     def on_bar(self, bar: Bar) -> None:
         """Update the averages; trade where they cross."""

@@ -232,6 +232,19 @@ def test_every_path_in_code_marks_is_there(page):
         assert list(ROOT.glob(name.rstrip("/"))), f"{page.name}: {name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_row_of_a_table_has_as_many_cells_as_its_header(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        header, *others = (len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines())
+        assert others == [header] * len(others), f"{page.name}: {table.splitlines()[0]}"  # a pipe in code splits a cell
+
+
+def test_the_readme_leads_to_every_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"({page.relative_to(ROOT)})" not in text] == []
+
+
 def rows(page: Path, heading: str) -> list[list[str]]:
     """The table under a heading, without its header."""
     text = page.read_text(encoding="utf-8")

@@ -50,3 +50,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     ours = [name for name in loaded if name.partition(".")[0] in {"papertape", "strategies", "feeds", "brokers"}]
     assert ours == ["papertape"]
     assert not {"numpy", "pandas", "numba", "msgspec"} & set(loaded)
+
+
+def test_a_star_import_takes_every_public_name_and_nothing_else() -> None:
+    names: dict[str, object] = {}
+    exec("from papertape import *", names)
+    assert set(names) - {"__builtins__"} == set(names_of_the_stub())

@@ -27,7 +27,8 @@ GUARD_TRIPPED = 3
 _GUARD_NAMES = {
     "max_drawdown": "max_drawdown", "guard_basis": "basis", "guard_reference": "reference", "cash_floor": "cash_floor",
     "max_order_quantity": "max_order_quantity", "max_order_value": "max_order_value", "max_position": "max_position",
-    "price_collar": "price_collar", "max_orders_per_minute": "max_orders_per_minute", "flatten": "flatten",
+    "price_collar": "price_collar", "max_orders_per_minute": "max_orders_per_minute", "duplicate_s": "duplicate_s",
+    "allowed_symbols": "allowed_symbols", "flatten": "flatten",
 }  # fmt: skip
 """Options that are limits of the guard -> their names in the configuration."""
 _NOT_PASSED_ON = ("strategy", "parameters", "grid", "guard", "data", "symbols", "sort", "workers", "out")
@@ -47,6 +48,8 @@ def backtest(
     end: o.End = None,
     tz: o.Zone = None,
     bar_stamp: o.BarStamp = None,
+    bar_interval_s: o.BarInterval = None,
+    signed: o.Signed = None,
     on_bad: o.OnBad = None,
     delimiter: o.Delimiter = None,
     scans: o.Scans = None,
@@ -54,10 +57,13 @@ def backtest(
     calendar: o.Calendar = None,
     no_cache: o.NoCache = False,
     cash: o.Cash = None,
+    currency: o.Currency = None,
+    balances: o.Balances = None,
     margin: o.Margin = None,
     fees: o.Fees = None,
     slippage: o.Slippage = None,
     latency: o.Latency = None,
+    request_latency: o.RequestLatency = None,
     limit_fill: o.LimitFill = None,
     volume_share: o.VolumeShare = None,
     confirm: o.Confirm = None,
@@ -71,6 +77,8 @@ def backtest(
     max_position: o.MaxPosition = None,
     price_collar: o.PriceCollar = None,
     max_orders_per_minute: o.MaxOrdersPerMinute = None,
+    duplicate_s: o.Duplicate = None,
+    allowed_symbols: o.AllowedSymbols = None,
     flatten: o.Flatten = False,
     sort: o.Sort = None,
     workers: o.Workers = None,
@@ -81,11 +89,10 @@ def backtest(
 ) -> int:
     """Run a strategy over recorded data.
 
-    Options can also stand in a TOML file (papertape backtest run.toml), with underscores for dashes,
+    Options can also stand in a TOML file (cash = 50000) or in the environment (PAPERTAPE__CASH=50000).
+    The command line comes first, then the environment, then the file.
 
-    or in the environment (PAPERTAPE__CASH=50000, PAPERTAPE__GUARD__MAX_DRAWDOWN=5%).
-
-    The command line comes first, then the environment, then the file. Status: 0 done, 2 a mistake, 3 the guard.
+    Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
     """
     from papertape.config import configure
 
@@ -99,30 +106,41 @@ def backtest(
 
 def given_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the command line says, as the configuration names it; what was not given is left out."""
-    said = {name: value for name, value in values.items() if value not in (None, False, (), [])}
+    said = {name: value for name, value in values.items() if not (value is None or value is False or value in ((), []))}
     given: dict[str, Any] = {}
     for name, value in said.items():
+        if name in _LISTS:
+            value = _names(name, value)
+        elif name in _AMOUNTS:
+            value = _AMOUNTS[name](value)
         if name in _GUARD_NAMES:
-            guard = given.setdefault("guard", {})
-            guard[_GUARD_NAMES[name]] = _cash_floors(value) if name == "cash_floor" else value
+            given.setdefault("guard", {})[_GUARD_NAMES[name]] = value
         elif name == "parameter":
-            given["parameters"] = dict(_assignment(each, "--set") for each in value)
+            given["parameters"] = _assignments(value, "--set")
         elif name == "grid":
-            given["grid"] = {key: _values(key, text) for key, text in (_assignment(each, "--grid") for each in value)}
-        elif name == "symbols":
-            given["symbols"] = [part.strip() for part in value.split(",") if part.strip()]
+            given["grid"] = {key: _values(key, text) for key, text in _assignments(value, "--grid").items()}
         elif name == "no_cache":
             given["cache"] = False
         elif name not in ("strategy", "as_json"):
             given[name] = list(value) if isinstance(value, tuple) else value
+    for name in set(given.get("parameters", ())) & set(given.get("grid", ())):
+        raise ConfigError(f"{name} is given with --set and with --grid; keep one")
     return given
 
 
-def _assignment(text: str, option: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip().isidentifier():
-        raise ConfigError(f'{option} "{text}": NAME=VALUE is needed, as up=0.03')
-    return name.strip(), value
+def _assignments(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Name -> value of repeated NAME=VALUE; the same name twice is a slip, since only one of them could hold."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip()
+        if not sign or not name.isidentifier():
+            raise ConfigError(f'{option} "{text}": NAME=VALUE is needed, as up=0.03')
+        if name in found:
+            more = f", as {option} {name}={found[name]},{value}" if option == "--grid" else ""
+            raise ConfigError(f"{option} {name} is given twice; give it once{more}")
+        found[name] = value
+    return found
 
 
 def _values(name: str, text: str) -> list[str]:
@@ -130,6 +148,14 @@ def _values(name: str, text: str) -> list[str]:
     if not all(values):
         raise ConfigError(f'--grid {name}="{text}": values with commas between them are needed, as {name}=0.01,0.02')
     return values
+
+
+def _names(option: str, text: str) -> list[str]:
+    """Symbols with commas between them; none at all is a shell's empty variable more often than a wish."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise ConfigError(f'--{option.replace("_", "-")} "{text}": symbols with commas between them are needed')
+    return names
 
 
 def _cash_floors(texts: Sequence[str]) -> dict[str, float]:
@@ -142,6 +168,24 @@ def _cash_floors(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f'--cash-floor "{text}": an amount is needed, as 1000 or USD=1000') from None
     return floors
+
+
+def _balances(texts: Sequence[str]) -> dict[str, float]:
+    """Currency -> amount."""
+    balances = {}
+    for text in texts:
+        currency, _, amount = text.partition("=")
+        try:
+            balances[currency.strip().upper()] = float(amount)
+        except ValueError:
+            raise ConfigError(f'--balances "{text}": a currency and an amount are needed, as EUR=1000') from None
+    return balances
+
+
+_LISTS = ("symbols", "signed", "allowed_symbols")
+"""Options that hold symbols with commas between them."""
+_AMOUNTS = {"cash_floor": _cash_floors, "balances": _balances}
+"""Repeated options of amounts by currency -> what reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +213,8 @@ def prepare(config: BacktestConfig) -> Job:
         raise ConfigError('no strategy is named; write strategy = "my_strategy.py" in the file')
     if not config.data:
         raise ConfigError("no data are named; add --data PATH (papertape sample sample makes some)")
+    if "" in config.data:
+        raise ConfigError('data "": a path is needed; a variable of the shell may be empty')
     guard = {name: getattr(config.guard, name) for name in config.guard.__dataclass_fields__}
     given = {name: getattr(config, name) for name in config.__dataclass_fields__ if name not in _NOT_PASSED_ON}
     for name in ("slippage", "latency", "request_latency", "start", "end"):
@@ -179,9 +225,9 @@ def prepare(config: BacktestConfig) -> Job:
         data=tuple(config.data),
         parameters=config.parameters,
         grid=config.grid,
-        symbols=tuple(config.symbols),
+        symbols=tuple(dict.fromkeys(config.symbols)),
         guard={name: value for name, value in guard.items() if value is not None},
-        options={name: value for name, value in given.items() if value not in (None, {})},
+        options={name: value for name, value in given.items() if value not in (None, {}, [])},
         out=config.out or "runs",
         sort=config.sort,
         workers=config.workers,

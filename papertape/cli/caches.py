@@ -7,11 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
+ENTRIES_SHOWN = 20
+
 
 def cache(
     action: Annotated[Literal["list", "clear"], typer.Argument(help="What to do with it.")] = "list",
 ) -> int:
-    """List or clear the columns that were parsed from files. Clearing costs time at the next run, nothing else."""
+    """List or clear what was kept of files that were parsed.
+
+    Clearing costs time at the next run, nothing else.
+    """
     from feeds.cache import ColumnCache
     from papertape.cli.text import emit, size_text, table
 
@@ -29,8 +34,13 @@ def cache(
             size_text(entry.size_bytes),
             entry.source,
         )
-        for entry in entries
+        for entry in entries[:ENTRIES_SHOWN]
     ]
+    more = [f"  ... and {len(entries) - ENTRIES_SHOWN:,} more"] if len(entries) > ENTRIES_SHOWN else []
     total = size_text(sum(entry.size_bytes for entry in entries))
-    emit("\n".join([*table(("last used (UTC)", "size", "of"), rows, left=("of",)), f"{total} in {columns.folder}"]))
+    emit(
+        "\n".join(
+            [*table(("last used (UTC)", "size", "of"), rows, left=("of",)), *more, f"{total} in {columns.folder}"]
+        )
+    )
     return 0

@@ -10,7 +10,10 @@ _COMMANDS = ("tick_momentum", "top_movers")
 
 
 def demo() -> int:
-    """Backtest both reference strategies on a generated sample, made in ./sample where it is missing."""
+    """Backtest both reference strategies on a sample.
+
+    The sample is generated in ./sample where it is missing.
+    """
     from feeds.tape_writer import MANIFEST
     from papertape.cli.backtest import load, make_strategy, prepare, run_one, show_run
     from papertape.cli.sample import make_sample, sample_lines

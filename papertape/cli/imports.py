@@ -19,10 +19,12 @@ def _imports() -> None:
 def lean(
     source: Annotated[str, typer.Argument(metavar="SRC", help="LEAN's data folder.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="Where the tapes go, one folder a resolution.")],
-    factors: Annotated[bool, typer.Option(help="Adjust by splits and dividends; else prices as they traded.")] = False,
+    factors: Annotated[
+        bool, typer.Option("--factors", help="Adjust by splits and dividends; else prices as they traded.")
+    ] = False,
     symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Only these.")] = None,
     resolutions: Annotated[str | None, typer.Option(metavar="tick,minute", help="Only these.")] = None,
-    compress: Annotated[bool, typer.Option(help="Write .csv.gz.")] = False,
+    compress: Annotated[bool, typer.Option("--compress", help="Write .csv.gz.")] = False,
 ) -> int:
     """Import LEAN's zip files of US equities."""
     from feeds.lean import import_lean
@@ -49,6 +51,7 @@ def lean(
         more = f" and {len(summary.without_factors) - 10} more" if len(summary.without_factors) > 10 else ""
         lines.append(f"no factor file, so splits and dividends are unknown: {named}{more}")
     resolution = summary.files[0].resolution if summary.files else "minute"
-    lines += ["", f"try: papertape backtest sma_cross --data {Path(target) / resolution}"]
+    bars = " --set bars=1m" if resolution == "tick" else ""
+    lines += ["", f"try: papertape backtest sma_cross --data {Path(target) / resolution}{bars}"]
     emit("\n".join(lines))
     return 0

@@ -74,7 +74,10 @@ FILES = {"my_strategy.py": _STRATEGY, "run.toml": _CONFIG, "README.md": _README}
 def init(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Made if missing; nothing in it is overwritten.")],
 ) -> int:
-    """Write a small commented project: a strategy, a configuration, and how to run them."""
+    """Write a small project of your own to begin with.
+
+    A commented strategy, a configuration, and how to run them.
+    """
     from papertape.cli.text import clean, emit
 
     target = Path(folder)

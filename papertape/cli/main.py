@@ -141,7 +141,7 @@ def _check_verb(arguments: Sequence[str]) -> None:
 
 
 def _verb(arguments: Sequence[str]) -> str:
-    return f"{arguments[0]} " if arguments and arguments[0] in _VERBS else ""
+    return f"{arguments[0]} " if arguments and arguments[0] in (*_VERBS, "import") else ""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

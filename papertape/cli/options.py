@@ -33,6 +33,19 @@ Zone = Annotated[
 BarStamp = Annotated[
     Literal["open", "close"] | None, typer.Option(rich_help_panel=_DATA, help="Which end of a bar its time is.")
 ]
+BarInterval = Annotated[
+    float | None,
+    typer.Option(
+        "--bar-interval-s",
+        metavar="SECONDS",
+        rich_help_panel=_DATA,
+        help="Length of a bar, where the file has too few to tell.",
+    ),
+]
+Signed = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", rich_help_panel=_DATA, help="Symbols whose prices may be 0 or below, as spreads."),
+]
 OnBad = Annotated[
     Literal["refuse", "skip"] | None, typer.Option(rich_help_panel=_DATA, help="What happens to rows that are wrong.")
 ]
@@ -56,6 +69,13 @@ NoCache = Annotated[bool, typer.Option("--no-cache", rich_help_panel=_DATA, help
 Cash = Annotated[
     float | None, typer.Option(metavar="AMOUNT", rich_help_panel=_FILLS, help="At the start; default 100000.")
 ]
+Currency = Annotated[
+    str | None, typer.Option(metavar="USD", rich_help_panel=_FILLS, help="Of cash and results; default USD.")
+]
+Balances = Annotated[
+    list[str] | None,
+    typer.Option(metavar="EUR=AMOUNT", rich_help_panel=_FILLS, help="Cash in another currency; repeat for more."),
+]
 Margin = Annotated[
     float | None,
     typer.Option(metavar="X", rich_help_panel=_FILLS, help="Buying power / net liquidation; 1: cash account."),
@@ -73,6 +93,10 @@ Slippage = Annotated[
 ]
 Latency = Annotated[
     str | None, typer.Option(metavar="0ms", rich_help_panel=_FILLS, help="From a decision to the market.")
+]
+RequestLatency = Annotated[
+    str | None,
+    typer.Option(metavar="0ms", rich_help_panel=_FILLS, help="From a strategy's question to its answer."),
 ]
 LimitFill = Annotated[
     Literal["through", "touch"] | None,
@@ -93,7 +117,11 @@ MaxDrawdown = Annotated[
 ]
 GuardBasis = Annotated[
     Literal["net_liquidation", "pnl", "stock_value", "daily_loss"] | None,
-    typer.Option(rich_help_panel=_GUARD, help="What the loss is measured on."),
+    typer.Option(
+        metavar="BASIS",
+        rich_help_panel=_GUARD,
+        help="What the loss is of: net_liquidation (default), pnl, stock_value or daily_loss.",
+    ),
 ]
 GuardReference = Annotated[
     Literal["start", "peak"] | None, typer.Option(rich_help_panel=_GUARD, help="Against what; default peak.")
@@ -117,6 +145,13 @@ PriceCollar = Annotated[
     typer.Option(metavar="2%", rich_help_panel=_GUARD, help="Largest distance of a limit beyond the market."),
 ]
 MaxOrdersPerMinute = Annotated[int | None, typer.Option(metavar="N", rich_help_panel=_GUARD, help="More are refused.")]
+Duplicate = Annotated[
+    float | None,
+    typer.Option("--duplicate-s", metavar="SECONDS", rich_help_panel=_GUARD, help="The same order again is refused."),
+]
+AllowedSymbols = Annotated[
+    str | None, typer.Option(metavar="A,B", rich_help_panel=_GUARD, help="Orders in others are refused.")
+]
 Flatten = Annotated[bool, typer.Option("--flatten", rich_help_panel=_GUARD, help="Also close what is held.")]
 
 Parameter = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,11 @@ def report_lines(run: Run) -> list[str]:
         *_shown(record, _ACTIVITY), ("Fills", f"{len(record.fills['ts']):,}"), *_shown(record, some),
         *([("Orders still working", f"{working:,}")] if working else []), *_shown(record, _ACTIVITY_ENDS),
     ]  # fmt: skip
-    left = [*_block("Result", result), "", *_block("Costs", costs)]
-    right = [*_block("Trades", trades), "", *_block("Activity", activity)]
+    rows = max(len(result), len(trades))
+    left = _blocks(("Result", result), ("Costs", costs), rows)
+    right = _blocks(("Trades", trades), ("Activity", activity), rows)
     titles = {"Result", "Costs", "Trades", "Activity"}
-    lines += ["", *(_titled(line, titles) for line in beside(left, right))]
+    lines += ["", *(_titled(line, titles) for line in beside(left, right)), ""]
     lines += wrapped(f"Fees as {clean(record.settings.get('fees_text', 'n/a'))}")
     for section in (_guard(record), _positions(record), _log(record), _notes(record)):
         if section:
@@ -111,8 +112,13 @@ def _shown(record: RunRecord, keys: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _block(title: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    return [title, *labelled(pairs)]
+def _blocks(
+    upper: tuple[str, Sequence[tuple[str, str]]], lower: tuple[str, Sequence[tuple[str, str]]], rows: int
+) -> list[str]:
+    """Two titled blocks, one above the other, their values in one column; the upper one takes ``rows`` lines."""
+    lines = labelled([*upper[1], *lower[1]])
+    count = len(upper[1])
+    return [upper[0], *lines[:count], *[""] * (rows - count), "", lower[0], *lines[count:]]
 
 
 def _titled(line: str, titles: set[str]) -> str:
@@ -131,7 +137,7 @@ def _guard(record: RunRecord) -> list[str]:
     }
     if not limits and not record.guard:
         return [f"{heading('Guard')}  no limits were set"]
-    shown = ", ".join(f"{name} {clean(_parameter(value))}" for name, value in limits.items())
+    shown = ", ".join(f"{name} {clean(_limit(value))}" for name, value in limits.items())
     if "max_drawdown" in limits:
         shown += f" (of {record.settings['guard']['basis']}, against its {record.settings['guard']['reference']})"
     lines = [heading("Guard"), *wrapped(shown or "no limits were set")]
@@ -145,10 +151,16 @@ def _guard(record: RunRecord) -> list[str]:
             lines += [warn(line) for line in wrapped(text)]
     after = Counter(event.kind for event in record.guard if event.kind in ("cancelled", "flattened"))
     lines += [f"  {kind} {count:,} after the trip" for kind, count in after.items()]
-    lines += [f"  refused {count:,} orders: {clean(rule)}" for rule, count in refused.items()]
+    lines += [f"  refused {count:,} order{'' if count == 1 else 's'}: {clean(rule)}" for rule, count in refused.items()]
     if not record.guard:
         lines.append("  nothing tripped, nothing was refused")
     return lines
+
+
+def _limit(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {amount:,.2f}" for name, amount in value.items())
+    return _parameter(value)
 
 
 def _positions(record: RunRecord) -> list[str]:

@@ -21,7 +21,10 @@ def sample(
         str, typer.Option(metavar="DATE", help="The first session is on or after this date.")
     ] = "2024-06-03",
 ) -> int:
-    """Write a synthetic market: trades, quotes, one-minute bars, instruments and corporate actions."""
+    """Write a synthetic market to try things on.
+
+    Trades, quotes, one-minute bars, instruments and corporate actions of companies that do not exist.
+    """
     from papertape.cli.text import emit
     from papertape.core.errors import ConfigError
 

@@ -21,27 +21,27 @@ Rows = tuple[list[str], list[list[Any]]]
 """Names of columns, and rows of plain values: numbers, texts, None."""
 
 
-def _flag(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="What to print instead of the table")
+def _flag(option: str, text: str) -> Any:
+    return typer.Option(option, help=text, rich_help_panel="What to print instead of the table")
 
 
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, the start or end of its name, or last.")],
-    fills: Annotated[bool, _flag("Every fill.")] = False,
-    orders: Annotated[bool, _flag("Every order.")] = False,
-    trades: Annotated[bool, _flag("Closed trades, first in first out.")] = False,
-    equity: Annotated[bool, _flag("Net liquidation over time.")] = False,
-    positions: Annotated[bool, _flag("Positions at the end.")] = False,
-    scans: Annotated[bool, _flag("Results of scans.")] = False,
-    log: Annotated[bool, _flag("What the strategy said.")] = False,
-    notes: Annotated[bool, _flag("Notes and warnings.")] = False,
-    guard: Annotated[bool, _flag("What the guard did.")] = False,
-    journal: Annotated[bool, _flag("Decisions and fills, one JSON object a line.")] = False,
+    fills: Annotated[bool, _flag("--fills", "Every fill.")] = False,
+    orders: Annotated[bool, _flag("--orders", "Every order.")] = False,
+    trades: Annotated[bool, _flag("--trades", "Closed trades, first in first out.")] = False,
+    equity: Annotated[bool, _flag("--equity", "Net liquidation over time.")] = False,
+    positions: Annotated[bool, _flag("--positions", "Positions at the end.")] = False,
+    scans: Annotated[bool, _flag("--scans", "Results of scans.")] = False,
+    log: Annotated[bool, _flag("--log", "What the strategy said.")] = False,
+    notes: Annotated[bool, _flag("--notes", "Notes and warnings.")] = False,
+    guard: Annotated[bool, _flag("--guard", "What the guard did.")] = False,
+    journal: Annotated[bool, _flag("--journal", "Decisions and fills, one JSON object a line.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
     folder: Annotated[str, typer.Option("--in", metavar="DIR", help="Where runs are kept.")] = "runs",
 ) -> int:
-    """Show a run: the table that its backtest ended with, or one of its lists.
+    """Show a run's table again, or one of its lists.
 
     Times in lists are ISO-8601 in UTC, to the nanosecond.
     """

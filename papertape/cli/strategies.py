@@ -15,7 +15,10 @@ _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 def strategies(
     strategy: Annotated[str | None, typer.Argument(metavar="[STRATEGY]", help="Only this one; may be a file.")] = None,
 ) -> int:
-    """List strategies with their parameters, defaults and bounds; set one with --set NAME=VALUE."""
+    """List strategies with their parameters and bounds.
+
+    A parameter is set with papertape backtest STRATEGY --set NAME=VALUE.
+    """
     from papertape.cli.strategy_source import BUILT_IN, load_strategy
     from papertape.cli.text import emit
 

@@ -23,6 +23,8 @@ _PRIVATE = "papertape_user_"
 
 def load_strategy(text: str) -> type[Strategy]:
     """The class that ``text`` names. Raises ConfigError, and UserCodeError where importing the user's file fails."""
+    if not text.strip():
+        raise ConfigError("no strategy is named; name one as tick_momentum or my_file.py")
     if text in BUILT_IN:
         return _only_class(importlib.import_module(f"strategies.{text}"), "", text)
     name, colon, wanted = text.rpartition(":")

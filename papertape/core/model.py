@@ -133,8 +133,11 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def change(self) -> float:
-        """Change against the previous trade as a fraction (0.05 is +5 %); NaN for the first trade."""
-        return self.price / self.previous - 1.0
+        """Change against the previous trade as a fraction (0.05 is +5 %); NaN for the first trade and after a price of 0."""
+        try:
+            return self.price / self.previous - 1.0
+        except ZeroDivisionError:  # costs nothing where it is not raised, unlike a comparison
+            return math.nan
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):

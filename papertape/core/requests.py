@@ -7,7 +7,7 @@ The session suspends the handler that awaits it and resumes it when the reply's 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,30 +90,42 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 class Reply:
     """The answer to a request: a value for each symbol that has one, and the symbols that have none.
 
-    Mapping-like: ``reply[symbol]``, ``symbol in reply``, iteration over the symbols that arrived.
+    It reads as a mapping of symbol to value, over the symbols that arrived, in the order of asking.
     ``value`` is the answer where it is not one for each symbol (a scan, a yes or no).
     """
 
     request: Request
-    values: Mapping[str, Any]
+    by_symbol: Mapping[str, Any]
     missing: tuple[str, ...] = ()
     value: Any = None
 
     def __getitem__(self, symbol: str) -> Any:
-        return self.values[symbol]
+        return self.by_symbol[symbol]
 
     def __contains__(self, symbol: str) -> bool:
-        return symbol in self.values
+        return symbol in self.by_symbol
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
+        return iter(self.by_symbol)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.by_symbol)
 
     def get(self, symbol: str, default: Any = None) -> Any:
         """The symbol's value, or ``default`` where none arrived."""
-        return self.values.get(symbol, default)
+        return self.by_symbol.get(symbol, default)
+
+    def keys(self) -> KeysView[str]:
+        """The symbols that arrived."""
+        return self.by_symbol.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """What arrived."""
+        return self.by_symbol.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Pairs of symbol and value."""
+        return self.by_symbol.items()
 
 
 History = Mapping[str, list[Bar]]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import write_trades
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Runner
 
@@ -86,6 +88,7 @@ def test_every_limit_of_the_guard_reaches_it(papertape: Runner, options: list[st
         ["--max-order-value", "100"],
         ["--max-position", "5"],
         ["--max-orders-per-minute", "1", "--set", "up=0.001", "--max-order-quantity", "9"],
+        ["--allowed-symbols", "CCC, DDD"],
     ],
 )
 def test_orders_beyond_a_limit_are_refused_and_counted(papertape: Runner, options: list[str]) -> None:
@@ -164,3 +167,59 @@ def test_orders_that_still_work_at_the_end_are_said(papertape: Runner, here: Pat
     said = papertape("backtest", "my_jumps.py", "--data", "tape")
     line = next(line for line in said.out.splitlines() if "still working" in line)
     assert line.split()[-1] == "3"
+
+
+def test_an_order_that_repeats_one_within_the_time_given_is_refused(papertape: Runner) -> None:
+    base = ("backtest", "my_jumps.py", "--data", "tape", "--symbols", "AAA", "--duplicate-s")
+    assert "refused 1 order" in papertape(*base, "201").out, "the jumps are 200 s apart"
+    assert "nothing was refused" in papertape(*base, "199").out
+
+
+def test_only_allowed_symbols_are_traded(papertape: Runner) -> None:
+    said = papertape("backtest", "my_jumps.py", "--data", "tape", "--json", "--allowed-symbols", "BBB,CCC")
+    assert json.loads(said.out)["positions"] == {"BBB": 10.0}
+
+
+def test_cash_may_be_in_another_currency_than_the_base(papertape: Runner, here: Path) -> None:
+    (here / "tape" / "instruments.csv").write_text("symbol,type,currency\nAAA,STK,USD\nBBB,STK,EUR\nEUR.USD,CASH,USD\n")
+    write_trades(here / "tape" / "EUR.USD.csv", {}, price=1.25)
+    base = ("backtest", "my_jumps.py", "--data", "tape", "--symbols", "AAA,BBB", "--fees", "none", "--json")
+    summary = json.loads(papertape(*base, "--cash", "50000", "--balances", "EUR=4000").out)
+    assert summary["starting_equity"] == 55_000.0
+    assert summary["positions"] == {"AAA": 20.0, "BBB": 10.0}
+    assert json.loads(papertape(*base).out)["positions"] == {"AAA": 20.0}, "without EUR nothing in EUR is bought"
+    said = papertape(*base[:-1], "--currency", "EUR", "--balances", "USD=5000")
+    assert "104,000.00 EUR" in said.out
+
+
+ASKS = """
+from papertape import Strategy
+
+class Asks(Strategy):
+    def on_start(self):
+        self.at("09:31")
+    async def on_time(self, time):
+        await self.snapshot(self.symbols)
+        self.log("answered")
+"""
+
+
+def test_an_answer_comes_after_the_request_latency(papertape: Runner, here: Path) -> None:
+    (here / "asks.py").write_text(ASKS)
+    assert papertape("backtest", "asks.py", "--data", "tape", "--request-latency", "1.5s").status == 0
+    assert "T13:31:01.500000000Z  answered" in papertape("show", "last", "--log").out
+
+
+def test_the_length_of_a_lone_bar_is_said_on_the_command_line(papertape: Runner, here: Path) -> None:
+    (here / "AAA.csv").write_text("ts,open,high,low,close,volume\n2024-06-03T13:35:00Z,1,2,1,2,5\n")
+    base = ("backtest", "my_jumps.py", "--data", "AAA.csv", "--bar-stamp", "close")
+    assert papertape(*base).status == 2
+    assert papertape(*base, "--bar-interval-s", "300").status == 0
+
+
+def test_zero_is_a_value_like_any_other_and_comes_before_the_environment(papertape: Runner) -> None:
+    base = ("backtest", "my_jumps.py", "--data", "tape", "--json")
+    assert papertape(*base, PAPERTAPE__VOLUME_SHARE="0.01").status == 0
+    shared = json.loads(papertape(*base, PAPERTAPE__VOLUME_SHARE="0.01").out)["fills"]
+    whole = json.loads(papertape(*base, "--volume-share", "0", PAPERTAPE__VOLUME_SHARE="0.01").out)["fills"]
+    assert shared > whole == 3

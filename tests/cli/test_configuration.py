@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.config import BacktestConfig, configure, read_environment
+from backtests.settings import Settings
+from feeds.load import DataOptions
+from papertape import GuardSettings
+from papertape.cli.backtest import _GUARD_NAMES, backtest
+from papertape.config import BacktestConfig, GuardConfig, configure, read_environment
 from papertape.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -145,3 +150,19 @@ def test_each_value_comes_from_the_nearest_that_says_one(
 def test_a_name_that_is_both_a_value_and_a_section_is_refused() -> None:
     with pytest.raises(ConfigError, match="both a value and a section"):
         read_environment({"PAPERTAPE__GUARD": "1", "PAPERTAPE__GUARD__FLATTEN": "1"})
+
+
+def test_every_setting_has_a_key_and_every_key_an_option() -> None:
+    keys = set(BacktestConfig.__dataclass_fields__)
+    own_names = {"conflate_ns": "conflate", "scan_file": "scans"}
+    settings = {
+        own_names.get(name, name) for name in (*Settings.__dataclass_fields__, *DataOptions.__dataclass_fields__)
+    }
+    assert settings <= keys
+    assert set(GuardSettings.__dataclass_fields__) == set(GuardConfig.__dataclass_fields__)
+    own_options = {"parameters": "parameter", "cache": "no_cache"}
+    options = set(inspect.signature(backtest).parameters)
+    assert {own_options.get(name, name) for name in keys - {"guard"}} <= options
+    limits = dict(_GUARD_NAMES)
+    assert set(limits) <= options
+    assert set(limits.values()) == set(GuardConfig.__dataclass_fields__)

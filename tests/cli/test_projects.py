@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from feeds.cache import CacheEntry, ColumnCache
 from papertape.cli import init
 from papertape.cli.main import spread_data
 
@@ -89,6 +92,15 @@ def test_the_cache_is_listed_and_cleared(papertape: Runner, here: Path) -> None:
     assert said("cache").startswith("nothing is kept in")
     said("sample", "made", "--symbols", "1", "--days", "1")
     assert "freed in" in said("cache", "clear")
+
+
+def test_a_long_list_of_the_cache_is_cut_and_counted(papertape: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [CacheEntry(f"key{k}", f"tape/{k}.csv", 1_000_000, 10**18) for k in range(23)]
+    monkeypatch.setattr(ColumnCache, "entries", lambda self: kept)
+    lines = papertape("cache").out.splitlines()
+    assert [line.split()[-1] for line in lines[1:21]] == [each.source for each in kept[:20]]
+    assert lines[21] == "  ... and 3 more"
+    assert lines[22].startswith("23.0 MB in ")
 
 
 def test_the_version_is_one_line(papertape: Runner) -> None:

@@ -169,9 +169,9 @@ def test_a_snapshot_after_a_scan_is_the_same_as_one_without(monkeypatch: pytest.
     assert sorted(scan.symbols) == ["A", "B", "C"]
     monkeypatch.setattr(feed.view, "_find_days", None)  # the snapshot that follows makes do with what the scan found
     after = feed.ask(request, now)
-    assert repr(after.values) == repr(alone.values)
-    assert after.values["C"].bid == 9.0
-    assert after.values["A"].ts == at(2, 2.5)
+    assert repr(after.by_symbol) == repr(alone.by_symbol)
+    assert after["C"].bid == 9.0
+    assert after["A"].ts == at(2, 2.5)
 
 
 def test_instruments_without_events_are_known_to_be_unknown() -> None:

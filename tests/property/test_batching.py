@@ -89,7 +89,7 @@ class Restless(Strategy):
 
     async def on_time(self, time):
         snapshot = await self.snapshot(self.symbols)
-        self.log("snapshot", sorted((name, each.last, each.volume) for name, each in snapshot.values.items()))
+        self.log("snapshot", sorted((name, each.last, each.volume) for name, each in snapshot.items()))
         history = await self.history(self.symbols[0], "1 D", "5m")
         self.log("history", [(bar.ts, bar.close) for bar in history.get(self.symbols[0], [])])
         if self.random.random() < 0.3:
