@@ -94,7 +94,7 @@ def run_tape(
         request_latency_ns=milliseconds(settings.request_latency, "request latency"),
     )
     feed.available = lambda: float(state.cash[0])
-    strategy.bind(session, list(symbols) or known)
+    strategy.bind(session, list(symbols) or known, settings.seed)
     if settings.end is None:
         end = _end_of_day(session, last)
     with collecting_only_new():

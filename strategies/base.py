@@ -6,11 +6,13 @@ A strategy is a plain class. It never asks whether it runs on tape, on paper or 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import inspect
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Unpack
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from papertape.core import scanner
 from papertape.core.delivery import Bars
@@ -75,6 +77,7 @@ class Strategy:
             setattr(self, name, value)
         self.parameter_values: Mapping[str, Any] = values
         self._session_or_none: Session | None = None
+        self._seed = 0
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
@@ -124,6 +127,12 @@ class Strategy:
     def clock(self) -> dt.datetime:
         """The same in the exchange's zone, to the microsecond."""
         return dt.datetime.fromtimestamp(self.now / NS_PER_S, ZoneInfo(self._session.calendar.zone))
+
+    @functools.cached_property
+    def random(self) -> np.random.Generator:
+        """Random numbers that depend on the run's ``seed`` alone: the same run draws the same ones again."""
+        assert self._session is not None, "it has raised before the run, when no seed was known"
+        return np.random.default_rng(self._seed)
 
     @property
     def account(self) -> Account:
@@ -251,7 +260,7 @@ class Strategy:
         if j < 0:
             j = session.instrument_index(symbol)
         if terms:
-            request = requested(j, symbol, side, quantity, terms)
+            request = requested(j, symbol, side, quantity, terms, session.now)
             parent = terms.get("parent")
             if parent is not None and parent.number == 0:
                 return Order(session.desk.book, 0, request, "its parent order was refused")
@@ -269,13 +278,14 @@ class Strategy:
         *,
         stop: float,
         target: float | None = None,
-        limit: float = math.nan,
+        limit: float | None = None,
         tif: TimeInForce | str = TimeInForce.GTC,
         tag: str = "",
     ) -> Bracket:
         """An entry at the market (or ``limit``, DAY) with a protective stop and, if given, a target, as one."""
         group = self.new_group() if target is not None else 0
-        entry = self.order(symbol, side, quantity, limit=limit, tag=tag)
+        terms: OrderTerms = {"tag": tag} if limit is None else {"tag": tag, "limit": limit}
+        entry = self.order(symbol, side, quantity, **terms)
         away = Side(-side)
         guard = self.order(symbol, away, quantity, stop=stop, tif=tif, group=group, parent=entry, tag=tag)
         profit = None
@@ -365,12 +375,13 @@ class Strategy:
             raise StrategyError(f"{type(self).__name__} is not running: requests can be made from on_start on")
         return self._session_or_none
 
-    def bind(self, session: Session, symbols: Sequence[str]) -> None:
+    def bind(self, session: Session, symbols: Sequence[str], seed: int = 0) -> None:
         """Attach to the session that runs it; once in a strategy's life, so that no state leaks between runs."""
         if self._session_or_none is not None:
             raise StrategyError(f"this {type(self).__name__} has run already; make a new one for another run")
         self._session_or_none = session
         self.symbols = list(symbols)
+        self._seed = seed
 
     def handlers(self) -> Handlers:
         """The callbacks that the class overrides."""

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import operator
 from collections.abc import Mapping
+from numbers import Real
 from typing import TypedDict
 
 from papertape.core.errors import StrategyError, did_you_mean
@@ -40,6 +41,8 @@ class OrderTerms(TypedDict, total=False):
     """Words of the strategy's own, kept with the order."""
 
 
+_PRICES = ("limit", "stop", "trail", "trail_fraction")
+
 _TYPES: Mapping[tuple[bool, bool, bool, bool], OrderType] = {
     # on_close, trail, stop, limit
     (False, False, False, False): OrderType.MARKET,
@@ -63,6 +66,9 @@ def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerm
             raise StrategyError(
                 f'order for {symbol}: unknown term "{name}"{did_you_mean(name, OrderTerms.__annotations__)}'
             )
+    for name in _PRICES:
+        if name in terms:
+            _check_price(name, terms[name], symbol)  # type: ignore[literal-required]
     limit, stop = terms.get("limit", math.nan), terms.get("stop", math.nan)
     trail, trail_fraction = terms.get("trail", math.nan), terms.get("trail_fraction", math.nan)
     until, parent = terms.get("until", 0), terms.get("parent")
@@ -93,6 +99,12 @@ def requested(j: int, symbol: str, side: Side, quantity: float, terms: OrderTerm
         outside_hours=terms.get("outside_hours", False),
         tag=terms.get("tag", ""),
     )
+
+
+def _check_price(name: str, value: object, symbol: str) -> None:
+    """StrategyError for what is no finite number: an unknown limit must not make a market order."""
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise StrategyError(f"order for {symbol}: {name}={value!r} is no price; leave {name} out for an order without")
 
 
 def _later(until: object, now: int, symbol: str) -> int:

@@ -110,7 +110,9 @@ Confirm = Annotated[
     Literal["yes", "no", "if-affordable"] | None,
     typer.Option(rich_help_panel=_FILLS, help="Who asks gets this; default if-affordable."),
 ]
-Seed = Annotated[int | None, typer.Option(rich_help_panel=_FILLS, help="Kept with the run.")]
+Seed = Annotated[
+    int | None, typer.Option(rich_help_panel=_FILLS, help="Of the random numbers that a strategy draws; default 0.")
+]
 
 MaxDrawdown = Annotated[
     str | None, typer.Option(metavar="5%", rich_help_panel=_GUARD, help="Largest loss, see the next two.")

@@ -63,7 +63,7 @@ class Restless(Strategy):
     busy: float = 0.05
 
     def on_start(self) -> None:
-        self.random = random.Random(self.seed)
+        self.chance = random.Random(self.seed)
         filters: list[Filter | None] = [None, moved(0.003), changed() & every(5)]
         self.when = filters[self.filtered]
         self.subscribe(self.symbols[::2], when=self.when)
@@ -92,10 +92,10 @@ class Restless(Strategy):
         self.log("snapshot", sorted((name, each.last, each.volume) for name, each in snapshot.items()))
         history = await self.history(self.symbols[0], "1 D", "5m")
         self.log("history", [(bar.ts, bar.close) for bar in history.get(self.symbols[0], [])])
-        if self.random.random() < 0.3:
-            self.unsubscribe(self.random.choice(self.symbols))
-        if self.random.random() < 0.5:
-            self.act(self.random.choice(self.symbols), 100.0, busy=1.0)
+        if self.chance.random() < 0.3:
+            self.unsubscribe(self.chance.choice(self.symbols))
+        if self.chance.random() < 0.5:
+            self.act(self.chance.choice(self.symbols), 100.0, busy=1.0)
 
     def on_fill(self, fill):
         self.log("fill", fill)
@@ -104,11 +104,11 @@ class Restless(Strategy):
         self.log("order", update)
 
     def act(self, symbol: str, price: float, busy: float | None = None) -> None:
-        if self.random.random() > (self.busy if busy is None else busy):
+        if self.chance.random() > (self.busy if busy is None else busy):
             return
-        choice = self.random.randrange(9)
+        choice = self.chance.randrange(9)
         held = self.position(symbol)
-        quantity = self.random.randrange(1, 20)
+        quantity = self.chance.randrange(1, 20)
         self.log("state", symbol, held.quantity, held.committed, held.sellable, self.account.equity, self.now)
         if choice == 0:
             self.buy(symbol, quantity)
@@ -199,7 +199,7 @@ class Plain(Strategy):
     seed: int = 0
 
     def on_start(self) -> None:
-        self.random = random.Random(self.seed)
+        self.chance = random.Random(self.seed)
         self.subscribe(self.symbols)
 
     def on_trade(self, trade):
@@ -209,7 +209,7 @@ class Plain(Strategy):
         self.maybe(bar.symbol, bar.close)
 
     def maybe(self, symbol: str, price: float) -> None:
-        value = self.random.random()
+        value = self.chance.random()
         if value < 0.02:
             self.buy(symbol, 3)
         elif value < 0.04 and self.position(symbol).sellable >= 3:
