@@ -150,7 +150,7 @@ class SimBroker:
         self._refresh()
 
     def _make_room(self) -> None:
-        """Room for the reports of one command; looked at now and then, for many commands ahead."""
+        """Room for an order and for the reports of one command; looked at now and then, for many commands ahead."""
         state = self._state
         if self._places.books.orders is not state.orders:
             self._refresh()

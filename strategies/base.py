@@ -142,7 +142,8 @@ class Strategy:
     def position(self, symbol: str) -> Position:
         """The position in an instrument, counting what is in flight; flat where nothing is held."""
         session = self._session
-        return session.ledger.positions[session.instrument_index(symbol)]
+        found = session.ledger.by_symbol.get(symbol)
+        return session.ledger.positions[session.instrument_index(symbol)] if found is None else found
 
     @property
     def positions(self) -> list[Position]:

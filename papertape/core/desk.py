@@ -41,7 +41,6 @@ class Desk:
         self._broker = broker
         self._ledger = ledger
         self._state = ledger.state
-        self._journal = journal
         self._watchlist = watchlist
         self._log = log
         self._drained = 0
@@ -53,7 +52,7 @@ class Desk:
             records[name].item for name in ("last", "bid", "ask", "quote_ts")
         )
         self._count = self._state.account["reports"].item
-        self._write = journal.write
+        self._write, self._write_reports = journal.write, journal.write_reports
         # and functions, which are looked up once
         self._watched, self._approve = watchlist.watched, guard.approve
         self._add, self._submit = self.book.add, broker.submit
@@ -78,16 +77,18 @@ class Desk:
         if j not in self._watched:
             self._watchlist.watch(j, now)
         reference = self.reference_price(j, now)
-        outcome = self._approve(request, now, reference)
-        if isinstance(outcome, Refused):
-            self._refused(request, outcome, now)
-            return 0, outcome.text
-        return self._send(outcome, request, now, reference), ""
+        approved = self._approve(request, now, reference)
+        if isinstance(approved, Refused):
+            self._refused(request, approved, now)
+            return 0, approved.text
+        return self._send(approved, request, now, reference), ""
 
     def _send(self, approved: Approved, request: OrderRequest, now: int, reference: float) -> int:
         number = self._add(request, now, reference)
-        if self._count(0) != self._journaled:
-            self.write_reports()
+        count = self._count(0)
+        if count != self._journaled:
+            self._write_reports(self._journaled, count)
+            self._journaled = count
         self._write(("order", now, number, request))
         self._submit(approved, number, now)
         return number
@@ -150,9 +151,9 @@ class Desk:
 
     def write_reports(self) -> None:
         """Journal the reports that came since; before any decision that follows them."""
-        count = int(self._count(0))
+        count = self._count(0)
         if count != self._journaled:
-            self._journal.write_reports(self._journaled, count)
+            self._write_reports(self._journaled, count)
             self._journaled = count
 
     def hear(self, now: int) -> Iterator[WakeUp]:

@@ -114,7 +114,7 @@ class Account:
 class Ledger:
     """The books of a run. Fills change the state in compiled code; what else does is here."""
 
-    __slots__ = ("account", "base", "currencies", "instruments", "positions", "state")
+    __slots__ = ("account", "base", "by_symbol", "currencies", "instruments", "positions", "state")
 
     def __init__(self, state: State, instruments: Sequence[Instrument], currencies: Sequence[str]) -> None:
         self.state = state
@@ -123,6 +123,7 @@ class Ledger:
         self.base = self.currencies[0]
         self.account = Account(state, currencies)
         self.positions = [Position(state, j, each.symbol) for j, each in enumerate(instruments)]
+        self.by_symbol = {each.symbol: each for each in self.positions}
 
     def open(self, cash: dict[str, float], rates: dict[str, float]) -> None:
         """Start the books: balances per currency, and base currency per unit of each (the base's own is 1)."""
