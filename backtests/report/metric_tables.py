@@ -29,12 +29,12 @@ class Group(Enum):
     BENCHMARK = ("benchmark", "Against the benchmark", ("beta", "alpha", "correlation"))
     TRADES = (
         "trade_figures",
-        "Trades in figures",
+        "Trades",
         ("trades", "win_rate", "expectancy", "profit_factor", "average_win", "average_loss", "payoff", "best_trade",
          "worst_trade", "average_duration_s", "longest_win_streak", "longest_loss_streak", "average_mae",
          "average_mfe"),
     )  # fmt: skip
-    COSTS = ("cost_figures", "Costs in figures", ("fees", "slippage"))
+    COSTS = ("cost_figures", "Costs", ("fees", "slippage"))
     ACTIVITY = (
         "activity",
         "Activity",

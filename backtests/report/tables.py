@@ -345,6 +345,10 @@ def _ranked(scan: Scan) -> str:
 # --- how it was made ----------------------------------------------------------------------------------------------
 
 
+_EXACT = 2.0**53
+"""Below it every whole number is a float of its own."""
+
+
 def setting_text(value: Any) -> str:
     """A parameter or setting as a person writes it."""
     if isinstance(value, Mapping):
@@ -355,7 +359,9 @@ def setting_text(value: Any) -> str:
         return "yes" if value else "no"
     if value is None or value == "":
         return "none"
-    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:g}"
+    return str(value)
 
 
 def _pairs(key: str, title: str, pairs: Iterable[tuple[str, str]], names: tuple[str, str], note: str = "") -> Table:
