@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from backtests.definitions import DEFINITION_OF
 from backtests.report.content import SYNTHETIC, note_text, report_content
+from backtests.report.metric_tables import FILLS, STILL_WORKING, orders_working
 from backtests.report.parts import Align, Cell, Content, Headline, Table
 from backtests.report.tables import guard_limits, setting_text
 from papertape.cli.run_charts import chart_lines, instrument_lines, period_lines
@@ -130,15 +131,13 @@ def _figures(record: RunRecord, content: Content, *, is_brief: bool) -> list[str
     """The groups of metrics in two columns, their titles bold."""
     kept = {DEFINITION_OF[key].title for key in _BRIEF}
     kept |= {DEFINITION_OF[key].title for key in _WHERE_ANY if record.metrics.get(key)}
-    kept |= {"Starting equity", "Final equity"}
+    kept |= {"Starting equity", "Final equity", FILLS, *([STILL_WORKING] if orders_working(record) else [])}
     if not is_brief:
         kept |= {row[0].text for group in content.tables for row in group.rows} - set(_IN_THE_CHART)
     blocks: dict[str, list[str]] = {}
     for group in content.tables:
         if group.key in (*_LEFT, *_RIGHT):
             pairs = [(row[0].text, row[1].text) for row in group.rows if row[0].text in kept]
-            if group.key == "metrics_activity":
-                pairs.insert(2, ("Fills", f"{len(record.fills['ts']):,}"))
             blocks[group.key] = [group.title, *labelled(pairs)]
     left, right = (_stacked(blocks[key] for key in keys if key in blocks) for keys in (_LEFT, _RIGHT))
     titles = [block[0] for block in blocks.values()]

@@ -89,7 +89,8 @@ def test_a_damaged_run_does_not_hide_the_others(run: Runner, here: Path) -> None
     said = run("runs")
     assert said.status == 0
     assert "Jumps" in said.out
-    assert "left out" in said.error
+    assert "DAMAGED" in said.out
+    assert "damaged: runs/20200101T000000Z-x-backtest-000000: not a run of papertape" in said.error
 
 
 def test_show_prints_the_table_that_the_backtest_ended_with(papertape: Runner) -> None:
