@@ -1,1 +1,1 @@
-"""The report of a run as one self-contained page: series, charts, tables, and the page around them."""
+"""The report of one run: what it says (content), and how that looks as a page."""
