@@ -52,19 +52,12 @@ def in_columns(x: F8, values: F8, end: float, width: int) -> F8:
     return np.asarray(values[at], dtype=np.float64)
 
 
-def deepest_in_columns(x: F8, low: F8, high: F8, end: float, width: int) -> F8:
-    """How far ``low`` was below the running maximum of ``high``, as a fraction (<= 0): the deepest of each span.
-
-    Shape (width,). A span without values has the depth that the one before it ended with.
-    """
-    if not len(x):
-        return np.full(width, np.nan)
-    peak = np.maximum.accumulate(high)
-    depth = np.where(peak > 0.0, low / np.where(peak > 0.0, peak, 1.0) - 1.0, np.nan)
-    found = in_columns(x, depth, end, width)
-    span = np.clip((x * (width / end)).astype(np.int64) if end > 0.0 else np.zeros(len(x), np.int64), 0, width - 1)
-    np.fmin.at(found, span, depth)
-    return np.minimum(found, 0.0)
+def deepest_in_columns(x: F8, values: F8, end: float, width: int) -> F8:
+    """The lowest value of each span; a span without values has the last one before it. See ``in_columns``."""
+    found = in_columns(x, values, end, width)
+    if len(x) and end > 0.0:
+        np.fmin.at(found, np.clip((x * (width / end)).astype(np.int64), 0, width - 1), values)
+    return found
 
 
 def area(values: F8, height: int, ink: Ink, *, low: float | None = None) -> list[str]:

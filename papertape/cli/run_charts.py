@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backtests.report.cells import amount_text, sign_tone
+from backtests.report.clock import run_clock
+from backtests.report.series import underwater
 from backtests.report.tables import currency_of
-from papertape.cli.graphics import F8, Ink, area, bars, deepest_in_columns, histogram, in_columns, ink_for, sparkline
+from papertape.cli.graphics import Ink, area, bars, deepest_in_columns, histogram, in_columns, ink_for, sparkline
 from papertape.cli.text import INDENT, clean, heading, toned, wrapped
 from papertape.core.record import RunRecord
 from papertape.moments import column_text, time_text
@@ -24,56 +25,41 @@ BINS = 24
 BAR_WIDTH = 44
 
 
-def trading_time(record: RunRecord, ts: NDArray[np.int64]) -> tuple[F8, float]:
-    """Times on an axis from 0 that leaves out the hours between sessions, and where that axis ends (ns).
-
-    All sessions are given the length of the longest that shows in the run; before it, in the night, time stands.
-    """
-    close = record.daily["ts"]
-    if len(close) < 2:
-        return (ts - record.start).astype(np.float64), float(max(1, record.end - record.start))
-    session = np.minimum(np.searchsorted(close, ts, "left"), len(close) - 1)
-    marks = np.concatenate(([record.start], record.equity["ts"]))
-    of_mark = np.minimum(np.searchsorted(close, marks, "left"), len(close) - 1)
-    length = max(1, int((close[of_mark] - marks).max()))
-    if of_mark[0] == 0 and len(close) > 1:
-        length = min(length, int(np.diff(close).max()))
-    inside = np.clip(ts - (close[session] - length), 0, length)
-    return (session * length + inside).astype(np.float64), float(length * len(close))
-
-
 def chart_lines(record: RunRecord, width: int, ink: Ink | None = None) -> list[str]:
-    """Equity as an area and drawdown as a line below it, on one axis of time; nothing where no event was marked."""
+    """Equity as an area, drawdown as a line below it, nights left out; nothing where equity was never marked."""
     ink = ink or ink_for()
     equity = record.equity
     if not len(equity["ts"]):
         return []
-    ts, last, low, high = (
-        np.concatenate(([first], equity[name]))
-        for name, first in (("ts", record.start), *((name, record.starting_equity) for name in ("last", "low", "high")))
-    )
-    x, end = trading_time(record, ts)
-    extremes = [amount_text(float(value)) for value in (high.max(), low.min())]
+    clock, fall = run_clock(record), underwater(record)
+    x = clock.at(np.concatenate(([record.start], equity["ts"]))).astype(np.float64)
+    last = np.concatenate(([record.starting_equity], equity["last"]))
+    highest, lowest = (float(each) for each in (np.nanmax(equity["high"]), np.nanmin(equity["low"])))
+    extremes = [amount_text(max(highest, record.starting_equity)), amount_text(min(lowest, record.starting_equity))]
     deepest = f"{min(record.drawdown.depth, 0.0) * 100:.2f} %"
     margin = max(map(len, [*extremes, deepest]))
     room = width - len(INDENT) - margin - 2
     labels = [extremes[0], *[""] * (HEIGHT - 2), extremes[1]]
-    curve = area(in_columns(x, last, end, room), HEIGHT, ink)
-    fall = sparkline(-deepest_in_columns(x, low, high, end, room), ink)
-    days = [
-        column_text(at, record.zone, 0)[: 10 if len(record.daily["ts"]) > 1 else 19]
-        for at in (record.start, record.end)
-    ]
-    days[1] = days[1] if len(record.daily["ts"]) > 1 else days[1][11:]
-    axis = f"{days[0]}{days[1]:>{room - len(days[0])}}"
+    curve = area(in_columns(x, last, clock.end, room), HEIGHT, ink)
+    depth = deepest_in_columns(clock.at(fall.ts).astype(np.float64), fall.fraction, clock.end, room)
     return [
         f"{heading('Equity')}, {record.currency}",
         *(f"{INDENT}{label:>{margin}}  {line}".rstrip() for label, line in zip(labels, curve, strict=True)),
         f"{heading('Drawdown')}, the deeper the higher",
-        f"{INDENT}{deepest:>{margin}}  {fall}".rstrip(),
-        f"{INDENT}{'':>{margin}}  {axis}",
+        f"{INDENT}{deepest:>{margin}}  {sparkline(-depth, ink)}".rstrip(),
+        f"{INDENT}{'':>{margin}}  {_axis(record, room)}",
         *wrapped(_fall_text(record)),
     ]
+
+
+def _axis(record: RunRecord, room: int) -> str:
+    """The dates at both ends, or the times where the run is of one session."""
+    start, end = (column_text(at, record.zone, 0) for at in (record.start, record.end))
+    if len(record.daily["ts"]) > 1:
+        start, end = start[:10], end[:10]
+    else:
+        end = end[11:]
+    return f"{start}{end:>{room - len(start)}}"
 
 
 def _fall_text(record: RunRecord) -> str:
