@@ -78,9 +78,7 @@ def metric_text(definition: Definition, value: float | None, currency: str) -> s
     """A metric as a report shows it, money with its currency."""
     if value is None:
         return NOT_AVAILABLE
-    return (
-        f"{definition.show(value + 0.0)} {currency}" if definition.unit is Unit.MONEY else definition.show(value + 0.0)
-    )
+    return f"{definition.show(value)} {currency}" if definition.unit is Unit.MONEY else definition.show(value)
 
 
 def _table(record: RunRecord, group: Group, *, is_short: bool) -> Table:

@@ -127,12 +127,12 @@ def positions_table(record: RunRecord) -> Table:
 def costs_table(record: RunRecord) -> Table:
     """What trading each instrument cost: fees, and slippage against the arrival price; the most traded first."""
     fills, orders, known, units = record.fills, record.orders, currency_of(record), multipliers(record)
-    names, which = _numbered(fills["symbol"])
+    arrived = (orders["filled"] > 0.0) & ~np.isnan(orders["arrival_price"])
+    names, numbers = _numbered(np.concatenate((fills["symbol"], orders["symbol"][arrived])))
+    which, at = numbers[: len(fills["symbol"])], numbers[len(fills["symbol"]) :]
     unit = np.array([units[each] for each in names])
     value = _sums(np.abs(fills["quantity"] * fills["price"]) * unit[which], which, names)
     fees, lots = _sums(fills["fee"], which, names), _sums(np.ones(len(which)), which, names)
-    arrived = (orders["filled"] > 0.0) & ~np.isnan(orders["arrival_price"])
-    at = np.array([names.index(each) for each in orders["symbol"][arrived]], dtype=np.int64)
     sign = np.where(np.asarray(orders["side"][arrived] == "BUY", dtype=np.bool_), 1.0, -1.0)
     amount = orders["filled"][arrived] * unit[at]
     lost = _sums(sign * (orders["average_price"] - orders["arrival_price"])[arrived] * amount, at, names)
