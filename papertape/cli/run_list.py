@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backtests.definitions import DEFINITION_OF, NOT_AVAILABLE, Better
-from papertape.cli.text import table
+from backtests.definitions import DEFINITION_OF, Better
+from papertape.cli.text import WIDTH, clean, table
 from papertape.core.errors import ConfigError, did_you_mean
 from papertape.shelf import Kept
 from papertape.store import plain
@@ -18,7 +18,10 @@ from papertape.store import plain
 _SHOWN = ("total_return", "max_drawdown", "sharpe", "trades")
 _TITLES = {"total_return": "return", "max_drawdown": "drawdown"}
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_STAR = "*"
+_MARKS = {"*": "starred", "S": "synthetic tape", "T": "guard tripped"}
+DAMAGED = "DAMAGED"
+NAME_SHOWN = 16
+"""Characters of a strategy's name, and of a metric's title, that the list shows at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,35 +130,51 @@ def as_plain(run: Kept) -> dict[str, Any]:
 
 
 def list_lines(runs: Sequence[Kept], metric: str | None, *, of: int) -> list[str]:
-    """The table of runs; ``of`` is how many the folder holds."""
+    """The table of runs and what its marks mean; ``of`` is how many the folder holds.
+
+    Metrics are left out from the right as long as a line is too long for a terminal, but not the one sorted by.
+    """
     keys = [key for key in _SHOWN if key in ("total_return", metric) or _is_known(key, runs)]
     if metric is not None and metric not in keys:
-        keys.append(metric)
-    is_mixed = len({run.manifest["mode"] for run in runs if run.manifest}) > 1
-    header = ["", "written (UTC)", "id", "strategy", *(["mode"] if is_mixed else []), *map(_title, keys), "remarks"]
-    rows = [_row(run, keys, with_mode=is_mixed) for run in runs]
-    lines = table(header, rows, left=("", "written (UTC)", "id", "strategy", "mode", "remarks"))
-    return lines if len(runs) == of else [*lines, f"{len(runs):,} of {of:,} runs"]
+        keys.insert(1, metric)
+    lines = _table(runs, keys)
+    while max(map(len, lines[1:])) > WIDTH and len(keys) > 1:
+        keys.remove([key for key in keys if key != metric][-1])
+        lines = _table(runs, keys)
+    used = {mark for run in runs for mark in _marks(run)}
+    legend = ", ".join(f"{mark} {meaning}" for mark, meaning in _MARKS.items() if mark in used)
+    count = "" if len(runs) == of else f"{len(runs):,} of {of:,} runs"
+    return lines + ["; ".join(filter(None, (count, legend)))] * bool(count or legend)
 
 
 def _is_known(key: str, runs: Iterable[Kept]) -> bool:
     return any(run.metrics.get(key) is not None for run in runs)
 
 
-def _title(key: str) -> str:
-    return _TITLES.get(key, DEFINITION_OF[key].title.lower())
+def _marks(run: Kept) -> str:
+    manifest = run.manifest
+    holds = (run.is_starred, bool(manifest.get("synthetic")), bool(manifest.get("guard_tripped")))
+    return "".join(mark for mark, is_so in zip(_MARKS, holds, strict=True) if is_so)
+
+
+def _table(runs: Sequence[Kept], keys: Sequence[str]) -> list[str]:
+    is_mixed = len({run.manifest["mode"] for run in runs if run.manifest}) > 1
+    texts = ["", "written (UTC)", "id", "strategy", *(["mode"] if is_mixed else [])]
+    titles = (_cut(_TITLES.get(key, DEFINITION_OF[key].title.lower())) for key in keys)
+    return table([*texts, *titles], [_row(run, keys, with_mode=is_mixed) for run in runs], left=texts)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= NAME_SHOWN else f"{text[: NAME_SHOWN - 3]}..."
 
 
 def _row(run: Kept, keys: Sequence[str], *, with_mode: bool) -> list[str]:
     written, manifest = run.written, run.manifest
-    place = (f"{written:%Y-%m-%d %H:%M}", run.path.name[-6:]) if written else ("", run.path.name)
-    name = str(manifest["strategy"]) if manifest else ""
-    remarks = [word for word in ("synthetic", "guard_tripped") if manifest.get(word)]
+    name = clean(manifest["strategy"]) if manifest else DAMAGED
     return [
-        _STAR if run.is_starred else "",
-        *place,
-        name,
+        _marks(run),
+        *((f"{written:%Y-%m-%d %H:%M}", run.path.name[-6:]) if written else ("", run.path.name)),
+        _cut(name),
         *([str(manifest.get("mode", ""))] if with_mode else []),
-        *((DEFINITION_OF[key].show(run.metrics.get(key)) if manifest else NOT_AVAILABLE) for key in keys),
-        "DAMAGED" if run.damage else ", ".join(remarks).replace("_", " "),
+        *(DEFINITION_OF[key].show(run.metrics.get(key)) for key in keys),
     ]
