@@ -5,7 +5,7 @@ Times are UTC nanoseconds (int64), money is in the run's base currency, fraction
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,8 +119,13 @@ def guard_floor(record: RunRecord, ts: I8) -> F8 | None:
         return np.asarray(opened[np.searchsorted(closes, ts, "left")] * (1.0 - limit), np.float64)
     if settings.get("basis") == Basis.PNL or settings.get("reference") == Reference.START:
         return np.full(len(ts), start * (1.0 - limit))
-    peak = np.maximum.accumulate(np.concatenate(([start], np.asarray(record.equity["high"], np.float64))))
-    return np.asarray(peak[np.searchsorted(record.equity["ts"], ts, "left")] * (1.0 - limit), np.float64)
+    return running_peak(record, ts) * (1.0 - limit)
+
+
+def running_peak(record: RunRecord, ts: I8) -> F8:
+    """The highest equity up to each time, the starting one included; that of a bucket counts from its end on."""
+    highs = np.concatenate(([record.starting_equity], np.asarray(record.equity["high"], np.float64)))
+    return np.asarray(np.maximum.accumulate(highs)[np.searchsorted(record.equity["ts"], ts, "left")], np.float64)
 
 
 # --- days and months
@@ -277,6 +282,11 @@ def exposure(record: RunRecord, points: int = POINTS) -> Exposure:
     return Exposure(grid, long, short, equity, tuple(left_out))
 
 
+def stepped(ts: I8, values: F8) -> tuple[I8, F8]:
+    """A line of corners for a value that stays until the next time: each change is upright."""
+    return np.repeat(ts, 2)[1:], np.repeat(values, 2)[:-1]
+
+
 def _spread(ts: I8, count: int) -> I8:
     """At most ``count`` of the times, evenly chosen, the first and last among them."""
     if len(ts) <= count:
@@ -308,7 +318,7 @@ def _price_at(record: RunRecord, symbol: str, at: I8) -> F8:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Fills of one side, those close together as one: their number, units, mean price, last time, and P&L-free value.
+    """Fills of one side, those close together as one: their number, units, mean price and last time.
 
     ``price`` is weighted by quantity; ``text`` names the symbols, at most three.
     """
@@ -320,15 +330,18 @@ class Marks:
     text: list[str]
 
 
-def fill_marks(fills: Columns, side: str, start: int, end: int, cells: int = 300) -> Marks:
-    """Fills of a side ("BUY" or "SELL"), those in the same of ``cells`` equal parts of the run's time as one mark."""
+def fill_marks(fills: Columns, side: str, place: Callable[[I8], NDArray[Any]], cells: int) -> Marks:
+    """Fills of a side ("BUY" or "SELL"); where there are more than ``cells``, those close together as one mark.
+
+    ``place`` gives the places of times on the axis, of which ``cells`` equal parts are made.
+    """
     here = np.flatnonzero(fills["side"] == side)
     ts = np.asarray(fills["ts"][here], np.int64)
+    first = np.arange(len(here))
     if len(here) > cells:
-        cell = ((ts - start).astype(np.float64) / max(end - start, 1) * cells).astype(np.int64)
+        x = place(ts).astype(np.float64)
+        cell = ((x - x[0]) / (x[-1] - x[0] or 1.0) * cells).astype(np.int64)
         first = np.flatnonzero(np.diff(cell, prepend=-1))
-    else:
-        first = np.arange(len(here))
     if not len(first):
         return Marks(ts, np.empty(0, np.int64), np.empty(0), np.empty(0), [])
     bounds = np.append(first[1:], len(here))
