@@ -36,7 +36,7 @@ def report(
 
     assert opened.path is not None, "it was opened from disk"
     page = Path(html) if html is not None else opened.path / PAGE_NAME
-    write_page(page, report_html(opened.record))
+    write_page(page, report_html(opened.record, run_name=opened.path.name))
     emit(f"the report is in {page}")
     if show:
         open_page(page)

@@ -10,10 +10,10 @@ import numpy as np
 from backtests.report.cells import amount_text, sign_tone
 from backtests.report.clock import run_clock
 from backtests.report.series import underwater
-from backtests.report.tables import currency_of
 from papertape.cli.graphics import Ink, area, bars, deepest_in_columns, histogram, in_columns, ink_for, sparkline
 from papertape.cli.text import INDENT, clean, heading, toned, wrapped
 from papertape.core.record import RunRecord
+from papertape.holdings import currency_of
 from papertape.moments import column_text, time_text
 
 HEIGHT = 5

@@ -16,7 +16,7 @@ from backtests.definitions import DEFINITION_OF, DEFINITIONS
 from backtests.report.content import Content, Tone, report_content
 from backtests.report.metric_tables import NEEDS_DAYS
 from backtests.report.parts import Table
-from backtests.report.tables import ROWS_SHOWN, multipliers, picked_symbols, setting_text
+from backtests.report.tables import ROWS_SHOWN, picked_symbols, setting_text
 from papertape.core.model import NS_PER_S, Note, Scan, ScanRow, Severity
 from papertape.core.record import (
     FILL_COLUMNS,
@@ -28,6 +28,7 @@ from papertape.core.record import (
     RunRecord,
     empty_columns,
 )
+from papertape.holdings import multipliers
 from papertape.moments import column_text, digits_needed, zone_name
 from papertape.store import DAILY_COLUMNS, EQUITY_COLUMNS
 from tests.report.made_records import CLOSE, DAY, MINUTE, NAN, OPEN, a_record, columns, many_sessions, order
