@@ -64,7 +64,7 @@ def daily_holdings(record: RunRecord) -> DailyHoldings:
     its own last price; cash is the rest of the equity. A bucket is 1/2000 of the instrument's events.
 
     Raises DataError where the run cannot tell: its fills do not add up to what it held at the end (a split on the
-    way, or a position from before it), or an instrument trades in a currency other than the account's.
+    way, or a position from before it), it kept no prices, or an instrument trades in another currency.
     """
     symbols = tuple(sorted(set(record.fills["symbol"].tolist())))
     close = np.asarray(record.daily["ts"], dtype=np.int64)
@@ -80,6 +80,10 @@ def daily_holdings(record: RunRecord) -> DailyHoldings:
         ts, quantity = record.fills["ts"][mine], np.cumsum(signed[mine])
         _check_end(record, symbol, float(quantity[-1]), float(np.abs(signed[mine]).sum()))
         held = np.concatenate(([0.0], quantity))[np.searchsorted(ts, close, "right")]
+        if symbol not in record.prices and held[close < record.end].any():
+            raise DataError(
+                f"the run kept no prices of {symbol}, which it held overnight; give backtest() a folder, out=, to keep them"
+            )
         values[:, k] = np.where(held == 0.0, 0.0, held * _prices(record, symbol, close) * units[symbol])
     cash = np.asarray(record.daily["equity"], dtype=np.float64) - values.sum(axis=1)
     return DailyHoldings(symbols, values, cash)

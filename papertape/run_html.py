@@ -11,7 +11,7 @@ from papertape.core.model import NS_PER_S
 from papertape.core.record import RunRecord
 from papertape.moments import time_text
 
-WIDTH, HEIGHT = 560, 120
+WIDTH, HEIGHT, MARGIN = 560, 120, 90
 POINTS = 280
 """Spans of time of which the picture shows the lowest and the highest equity."""
 
@@ -32,8 +32,8 @@ _MONEY = ("expectancy", "fees", "net_profit")
 def run_html(record: RunRecord, place: str = "") -> str:
     """The piece of HTML; ``place`` is where the run is kept. Every text in it is escaped."""
     figures = "".join(
-        f'<td style="text-align:left;padding:2px 14px 2px 0"><div style="opacity:.7">{_escaped(title)}</div>'
-        f"<b>{_escaped(text)}</b></td>"
+        f'<div style="white-space:nowrap"><dt style="opacity:.7;font-weight:normal">{_escaped(title)}</dt>'
+        f'<dd style="margin:0;font-weight:bold">{_escaped(text)}</dd></div>'
         for title, text in _figures(record)
     )
     warning = "<b>SYNTHETIC TAPE</b> " if record.synthetic else ""
@@ -43,7 +43,7 @@ def run_html(record: RunRecord, place: str = "") -> str:
         '<div style="font-family:system-ui,sans-serif;font-size:13px;font-variant-numeric:tabular-nums">'
         f"<div><b>{_escaped(record.strategy)}</b> {_escaped(record.mode)} {warning}{tripped}</div>"
         f'<div style="opacity:.7">{_escaped(_span(record))}</div>'
-        f'<table style="border:0;margin:4px 0"><tbody><tr>{figures}</tr></tbody></table>'
+        f'<dl style="display:flex;flex-wrap:wrap;gap:4px 22px;margin:6px 0">{figures}</dl>'
         f"{_picture(record)}{stored}</div>"
     )
 
@@ -96,9 +96,10 @@ def _picture(record: RunRecord) -> str:
     label = f"Equity from {bottom:,.2f} to {top:,.2f} {record.currency}"
     band = f"{points(highs)} {' '.join(reversed(points(lows).split(' ')))}"
     return (
-        f'<svg role="img" aria-label="{_escaped(label)}" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'<svg role="img" aria-label="{_escaped(label)}" viewBox="0 0 {WIDTH + MARGIN} {HEIGHT}" width="{WIDTH + MARGIN}" '
         f'style="max-width:100%;height:auto" fill="none" stroke="currentColor"><title>{_escaped(label)}</title>'
         f'<path d="M2 {start_y:.1f}H{WIDTH - 2}" stroke-dasharray="2 4" stroke-opacity=".5"/>'
         f'<polygon points="{band}" fill="currentColor" fill-opacity=".25" stroke-width="1" stroke-linejoin="round"/>'
-        f"</svg>"
+        f'<g fill="currentColor" stroke="none" font-size="11"><text x="{WIDTH + 6}" y="12">{top:,.2f}</text>'
+        f'<text x="{WIDTH + 6}" y="{HEIGHT - 2}">{bottom:,.2f}</text></g></svg>'
     )
