@@ -34,8 +34,11 @@ def chart_lines(record: RunRecord, width: int, ink: Ink | None = None) -> list[s
     clock, fall = run_clock(record), underwater(record)
     x = clock.at(np.concatenate(([record.start], equity["ts"]))).astype(np.float64)
     last = np.concatenate(([record.starting_equity], equity["last"]))
-    highest, lowest = (float(each) for each in (np.nanmax(equity["high"]), np.nanmin(equity["low"])))
-    extremes = [amount_text(max(highest, record.starting_equity)), amount_text(min(lowest, record.starting_equity))]
+    highest, lowest = (float(each) for each in (np.fmax.reduce(equity["high"]), np.fmin.reduce(equity["low"])))
+    extremes = [
+        amount_text(np.fmax(highest, record.starting_equity)),
+        amount_text(np.fmin(lowest, record.starting_equity)),
+    ]
     deepest = f"{min(record.drawdown.depth, 0.0) * 100:.2f} %"
     margin = max(map(len, [*extremes, deepest]))
     room = width - len(INDENT) - margin - 2

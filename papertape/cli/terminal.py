@@ -21,6 +21,7 @@ from papertape.runs import Run
 
 POSITIONS_SHOWN = 10
 ROWS_SHOWN = 8
+PROVENANCE_SHOWN = 50
 LOG_LINES_SHOWN = 12
 HEADLINES_IN_A_ROW = 4
 CUT_LEAST = 12
@@ -72,7 +73,7 @@ def full_lines(run: Run) -> list[str]:
         _positions(content),
         _log(record),
         _notes(record),
-        _listed(content.table("provenance"), ("name", "value"), most=None),
+        _listed(content.table("provenance"), ("name", "value"), most=PROVENANCE_SHOWN),
     )
     for section in sections:
         lines += _section(section)
@@ -109,6 +110,8 @@ def _head(record: RunRecord) -> list[str]:
             f"{INDENT}{sessions:,} session{'s' if sessions != 1 else ''}, {record.events:,} events"
             f" in {record.elapsed_s:,.2f} s{speed}"
         )
+    else:
+        lines.append(f"{INDENT}no events")
     return lines + (wrapped(shown, first=f"{INDENT}with ") if shown else [])
 
 
@@ -162,11 +165,11 @@ def _with_bold(line: str, titles: Sequence[str]) -> str:
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
-def _listed(source: Table, names: Sequence[str], *, most: int | None = ROWS_SHOWN) -> list[str]:
+def _listed(source: Table, names: Sequence[str], *, most: int = 0) -> list[str]:
     """The first rows of a table under its title, in the named columns that fit and hold something; none without rows."""
     if not source.rows:
         return []
-    rows = source.rows[:most]
+    rows = source.rows[: most or ROWS_SHOWN]
     more = f"{INDENT}... and {len(source.rows) - len(rows):,} more" if len(rows) < len(source.rows) else ""
     return [heading(source.title), *_fitted(source, names, rows), *([more] if more else [])]
 
@@ -250,13 +253,12 @@ def _guard(record: RunRecord) -> list[str]:
 def _log(record: RunRecord) -> list[str]:
     if not record.log:
         return []
-    title = f"{heading('Log')}  times in {record.zone}"
-    if len(record.log) > LOG_LINES_SHOWN:
-        title += f"; the last {LOG_LINES_SHOWN} of {len(record.log):,} lines, all: papertape show RUN --log"
-    lines = [title]
-    for ts, text in record.log[-LOG_LINES_SHOWN:]:
+    shown = record.log[-LOG_LINES_SHOWN:]
+    which = f"  the last {len(shown)} of {len(record.log):,} lines," if len(shown) < len(record.log) else ""
+    lines = [f"{heading('Log')}{which or ' '} times in {record.zone}"]
+    for ts, text in shown:
         lines += wrapped(f"{clock_text(ts, record.zone)}  {clean(text)}", rest=" " * 23)
-    return lines
+    return lines + ([f"{INDENT}all: papertape show RUN --log"] if which else [])
 
 
 def _notes(record: RunRecord) -> list[str]:
