@@ -20,7 +20,7 @@ from backtests.definitions import DEFINITION_OF
 from backtests.metrics import sharpe
 from papertape.core.errors import ConfigError, DataError
 from papertape.core.record import FILL_COLUMNS, ORDER_COLUMNS, POSITION_COLUMNS, RunRecord
-from papertape.listing import LISTS, list_rows
+from papertape.listing import LISTS, csv_text, list_rows
 from papertape.run_html import run_html
 from papertape.runs import Run
 from papertape.store import DAILY_COLUMNS, EQUITY_COLUMNS
@@ -104,16 +104,13 @@ def test_an_export_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path
 
 
 def test_an_export_that_fails_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import papertape.exports as exports
-
-    real = exports.csv_text
 
     def fails_at_the_end(listed: Any) -> str:
         if "symbol" in listed[0] and "entry_ts" in listed[0]:
             raise OSError(28, "No space left on device")
-        return real(listed)
+        return csv_text(listed)
 
-    monkeypatch.setattr(exports, "csv_text", fails_at_the_end)
+    monkeypatch.setattr("papertape.exports.csv_text", fails_at_the_end)
     with pytest.raises(DataError, match="No space left on device"):
         Run(a_record()).to_csv(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -140,12 +137,12 @@ def test_returns_are_daily_and_not_cumulated_at_midnight_utc() -> None:
     assert run.returns.index.equals(pd.date_range("2024-06-03", periods=3, tz="UTC", name="date"))
     equity = np.array([100_000.0, *run.daily["equity"]])
     np.testing.assert_allclose(run.returns.to_numpy(), equity[1:] / equity[:-1] - 1.0, rtol=1e-12)
-    assert float((1.0 + run.returns).prod()) == pytest.approx(equity[-1] / equity[0])
+    assert np.prod(1.0 + run.returns.to_numpy()) == pytest.approx(equity[-1] / equity[0])
 
 
 def test_the_sharpe_ratio_of_the_returns_is_the_metric() -> None:
     run = Run(many_sessions())
-    assert sharpe(run.returns.to_numpy()) == pytest.approx(run.metrics["sharpe"])
+    assert sharpe(np.asarray(run.returns, dtype=np.float64)) == pytest.approx(run.metrics["sharpe"])
 
 
 def test_a_return_from_nothing_is_unknown() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from papertape import shelf
 from papertape.core.errors import DataError
 from papertape.shelf import deletable, delete_run, kept_runs, set_star
 from papertape.store import FILE_NAME, save_run
@@ -150,7 +149,7 @@ def test_a_run_whose_files_cannot_be_removed_is_off_the_list_and_never_half(
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(shelf.shutil, "rmtree", refuse)
+    monkeypatch.setattr(shutil, "rmtree", refuse)
     with pytest.raises(DataError, match="taken off the list, but its files could not be removed"):
         delete_run(run)
     assert kept_runs(run.parent) == []

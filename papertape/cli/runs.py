@@ -17,6 +17,8 @@ LIST = "list"
 class _ListByDefault(TyperGroup):
     """``papertape runs`` and its options alone list."""
 
+    default = LIST
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.rich_markup_mode = None
@@ -24,7 +26,7 @@ class _ListByDefault(TyperGroup):
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Arguments in which the command stands first."""
         if not arguments or (arguments[0] not in self.commands and arguments[0] != "--help"):
-            arguments = [LIST, *arguments]
+            arguments = [self.default, *arguments]
         return super().parse_args(context, arguments)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from papertape.cli import pages, terminal
+from papertape.cli import terminal
 from papertape.cli.graphics import ASCII, BLOCKS
 from papertape.cli.pages import write_page
 from papertape.cli.run_charts import chart_lines, instrument_lines, period_lines
@@ -242,7 +242,12 @@ def test_a_page_is_written_and_said_in_one_line(papertape: Runner, here: Path) -
 def test_an_opened_page_lies_beside_its_run(papertape: Runner, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_run(many_sessions(), here / "runs")
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+
+    def browse(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browse)
     said = papertape("report", "last", "--open")
     assert said.out == f"the report is in {Path('runs') / folder.name / 'report.html'}\n"
     assert opened == [(folder / "report.html").resolve().as_uri()]
@@ -265,7 +270,7 @@ def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     def fail(number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pages.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(ConfigError, match="No space left on device"):
         write_page(page, "new")
     assert page.read_text() == "old"

@@ -240,7 +240,7 @@ def test_configuration_and_parameters_are_told_as_a_person_writes_them() -> None
     content = report_content(a_record())
     assert column(content.table("parameters"), "value") == ["0.05", "none"]
     assert column(content.table("guard_limits"), "name") == ["max_order_quantity"]
-    values = (1_000_000.0, 0.1, None, True, [], [1.0, 2.5], {"USD": 3.0}, "x", 1e300)
+    values: tuple[object, ...] = (1_000_000.0, 0.1, None, True, [], [1.0, 2.5], {"USD": 3.0}, "x", 1e300)
     shown = ["1000000", "0.1", "none", "yes", "none", "1, 2.5", "USD 3", "x", "1e+300"]
     assert [setting_text(value) for value in values] == shown
 
