@@ -9,6 +9,7 @@ import numpy as np
 
 from backtests.report.cells import amount_text, sign_tone
 from backtests.report.clock import run_clock
+from backtests.report.parts import Tone
 from backtests.report.series import underwater
 from papertape.cli.graphics import Ink, area, bars, deepest_in_columns, histogram, in_columns, ink_for, sparkline
 from papertape.cli.text import INDENT, clean, heading, toned, wrapped
@@ -49,7 +50,7 @@ def chart_lines(record: RunRecord, width: int, ink: Ink | None = None) -> list[s
         f"{heading('Equity')}, {record.currency}",
         *(f"{INDENT}{label:>{margin}}  {line}".rstrip() for label, line in zip(labels, curve, strict=True)),
         f"{heading('Drawdown')}, the deeper the higher",
-        f"{INDENT}{deepest:>{margin}}  {sparkline(-depth, ink)}".rstrip(),
+        f"{INDENT}{deepest:>{margin}}  {toned(sparkline(-depth, ink).rstrip(), Tone.BAD)}",
         f"{INDENT}{'':>{margin}}  {_axis(record, room)}",
         *wrapped(_fall_text(record)),
     ]

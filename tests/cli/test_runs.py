@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,6 +147,13 @@ def test_stars_are_set_shown_and_taken(papertape: Runner, kept: dict[str, Path])
     assert sum("  *" in line[:6] for line in papertape("runs").out.splitlines()) == 2
     assert papertape("runs", "unstar", poor).out == "took the star from 1 run\n"
     assert listed(papertape, "--starred") == names(kept, "good")
+
+
+def test_the_last_run_is_the_last_written_whatever_was_starred_since(papertape: Runner, kept: dict[str, Path]) -> None:
+    for second, word in enumerate(("good", "paper", "poor")):
+        os.utime(kept[word] / FILE_NAME, (1_700_000_000 + second,) * 2)
+    papertape("runs", "star", kept["good"].name)
+    assert papertape("show", "last").out.endswith(f"{kept['poor'].name}\n")
 
 
 def test_runs_are_deleted_all_or_none(papertape: Runner, kept: dict[str, Path]) -> None:
