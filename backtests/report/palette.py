@@ -14,6 +14,7 @@ class Role(StrEnum):
     """What a colour is for. The values are the names of the style sheet's variables."""
 
     INK = "ink"
+    PAGE = "page"
     MUTED = "muted"
     GRID = "grid"
     SURFACE = "surface"
@@ -36,13 +37,14 @@ class Role(StrEnum):
 
 LIGHT: Mapping[Role, str] = {
     Role.INK: "#1b2025",
+    Role.PAGE: "#f6f7f9",
     Role.MUTED: "#5c6670",
     Role.GRID: "#e7eaee",
     Role.SURFACE: "#fffffe",
     Role.MAIN: "#0b62a4",
     Role.BENCHMARK: "#8a5a83",
     Role.GAIN: "#00806a",
-    Role.LOSS: "#c8500a",
+    Role.LOSS: "#bd4a06",
     Role.WARNING: "#8f5f00",
     Role.SERIES_1: "#0072b2",
     Role.SERIES_2: "#d55e00",
@@ -57,9 +59,10 @@ LIGHT: Mapping[Role, str] = {
 }
 DARK: Mapping[Role, str] = {
     Role.INK: "#e8ebee",
+    Role.PAGE: "#11151a",
     Role.MUTED: "#9aa5b1",
-    Role.GRID: "#2c333b",
-    Role.SURFACE: "#1a1f25",
+    Role.GRID: "#29303a",
+    Role.SURFACE: "#191e25",
     Role.MAIN: "#5cb3f0",
     Role.BENCHMARK: "#d6a3cd",
     Role.GAIN: "#2fc7a4",
