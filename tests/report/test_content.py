@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from backtests.definitions import DEFINITION_OF, DEFINITIONS
 from backtests.report.content import Content, Tone, report_content
 from backtests.report.metric_tables import NEEDS_DAYS
 from backtests.report.parts import Table
-from backtests.report.tables import ROWS_SHOWN, picked_symbols, setting_text
+from backtests.report.tables import INPUT_CODES, ROWS_SHOWN, picked_symbols, setting_text
 from papertape.core.model import NS_PER_S, Note, Scan, ScanRow, Severity
 from papertape.core.record import (
     FILL_COLUMNS,
@@ -210,6 +212,14 @@ def test_what_was_skipped_of_the_input_stands_apart_from_other_notes() -> None:
     assert column(content.table("input"), "text") == ["rows that could not be used, skipped (t.csv)"]
     assert column(content.table("input"), "count") == ["7"]
     assert column(content.table("notes"), "text") == ["something else"]
+
+
+def test_every_note_of_a_feed_is_about_the_input() -> None:
+    feeds = Path(__file__).parents[2] / "feeds"
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in sorted(feeds.glob("*.py")))
+    codes = set(re.findall(r'(?:findings\.add|\bNote)\(\s*"([\w-]+)"', texts))
+    assert {"skipped-rows", "conflated"} <= codes
+    assert codes - INPUT_CODES == set()
 
 
 def test_warnings_say_synthetic_trips_warning_notes_and_too_few_trades() -> None:
