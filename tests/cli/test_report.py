@@ -301,6 +301,14 @@ def test_a_page_cannot_be_a_folder_or_in_one_that_is_not_there(tmp_path: Path) -
         write_page(tmp_path / "absent" / "page.html", "x")
 
 
+@pytest.mark.parametrize("make", [brief_lines, full_lines])
+def test_what_makes_a_result_doubtful_is_a_warning(make) -> None:
+    text = plain(make(Run(a_record())))
+    assert "warning: only 1 closed trade: averages over trades say little" in text
+    assert "warning: rows that could not be used, skipped (t.csv) (7 times)" in text
+    assert "  something else" in text
+
+
 def test_best_and_worst_trades_are_told_apart_from_all() -> None:
     few, many = plain(full_lines(Run(a_record()))), plain(full_lines(Run(a_wide_record())))
     assert "Trades, best first" in few
