@@ -104,6 +104,16 @@ def test_times_on_an_axis_are_the_runs_and_ascend(year_record):
             assert 0.0 <= x.min() <= x.max() <= run_clock(year_record).end * (1 + 1e-6)
 
 
+def test_exposure_and_position_end_as_the_run_ended(short_record):
+    charts = drawn(short_record, is_short=True)
+    held = dict(zip(short_record.positions["symbol"], short_record.positions["quantity"], strict=True))
+    for number in (0, 1):
+        symbol = charts[f"price-{number}"].title.partition(":")[0]
+        assert line_of(charts[f"position-{number}"], 1)[1][-1] == held[symbol]
+    value = short_record.positions["market_value"].sum()
+    assert line_of(charts["exposure"], 1)[1][-1] == pytest.approx(value, rel=1e-3)
+
+
 def test_buys_and_sells_differ_in_shape_and_colour(short_record):
     plot = read(drawn(short_record, is_short=True)["price-0"])
     marks = [each.glyph for each in plot.renderers if isinstance(each.glyph, Scatter)]
