@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bokeh.models.renderers import GlyphRenderer
 from backtests.report.charts import SYMBOLS_MAX, RunCharts
 from backtests.report.clock import run_clock
 from backtests.report.palette import DARK, LIGHT, Role
-from backtests.report.plots import Format, Height, Json, add_hover, currency_text, value_plot
+from backtests.report.plots import Format, Height, add_hover, currency_text, value_plot
 
 
 def drawn(record, *, is_short=False):
@@ -26,11 +27,11 @@ def drawn(record, *, is_short=False):
     return {chart.key: chart for chart in found if chart is not None}
 
 
-def plain(chart) -> Json:
+def plain(chart) -> Any:
     return json.loads(json.dumps(chart.as_plain("3.9.0"), allow_nan=False))
 
 
-def read(chart) -> Plot:
+def read(chart) -> Any:
     """The chart as Bokeh's own models understand it; they refuse unknown names and values of a wrong kind."""
     (plot,) = Document.from_json(plain(chart)["doc"]).roots
     assert isinstance(plot, Plot)
