@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource, HoverTool, Line, Plot, Scatter
+from bokeh.models import ColumnDataSource, HoverTool, Line, Plot
 from bokeh.models.renderers import GlyphRenderer
 
 from backtests.report.charts import SYMBOLS_MAX, RunCharts
@@ -117,7 +117,7 @@ def test_exposure_and_position_end_as_the_run_ended(short_record):
 
 def test_buys_and_sells_differ_in_shape_and_colour(short_record):
     plot = read(drawn(short_record, is_short=True)["price-0"])
-    marks = [each.glyph for each in plot.renderers if isinstance(each.glyph, Scatter)]
+    marks = [each.glyph for each in plot.renderers if type(each.glyph).__name__ == "Scatter"]
     assert [(mark.marker.value, mark.fill_color) for mark in marks] == [
         ("triangle", LIGHT[Role.GAIN]),
         ("inverted_triangle", LIGHT[Role.LOSS]),
