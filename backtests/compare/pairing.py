@@ -1,0 +1,442 @@
+"""Two runs of one strategy, decision by decision and fill by fill: where they parted, and what that was worth.
+
+The amounts are exact rational numbers until they are shown, so that the causes add up to the difference of the two
+results exactly; docs/comparison.md has the formulas and says why they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from backtests.compare.alignment import Decisions, align
+from backtests.compare.books import SIGN, ZERO, Book, Decision, FillLine, SymbolBook, Units, make_book, splits_of
+from papertape.core.errors import DataError
+from papertape.core.model import NS_PER_S
+from papertape.core.record import Columns, RunRecord
+
+TOLERANCE_S = 60.0
+"""How far apart in time two orders may be decided and still be the same decision, unless told otherwise."""
+
+
+class Cause(StrEnum):
+    """Why the second run's result is not the first's. Definitions: docs/comparison.md, and ``CAUSE_TEXTS``."""
+
+    PRICE = "price"
+    TIMING = "timing"
+    FEE = "fee"
+    MISSED = "missed"
+    EXTRA = "extra"
+    CARRIED = "carried"
+    MARK = "mark"
+    OTHER = "other"
+
+
+CAUSE_TEXTS: Mapping[Cause, str] = {
+    Cause.PRICE: "the same decision was filled at another price, beyond what the market had moved between the decisions",
+    Cause.TIMING: "the market moved between the two times at which the same decision was taken",
+    Cause.FEE: "the same quantity cost another fee",
+    Cause.MISSED: "filled in the first run only",
+    Cause.EXTRA: "filled in the second run only",
+    Cause.CARRIED: "held when the window began",
+    Cause.MARK: "what was held at the ends of the window was valued at other prices",
+    Cause.OTHER: "not from fills: dividends, exchange rates, deposits, rounding",
+}
+
+
+class Match(StrEnum):
+    """Whether a line is of both runs."""
+
+    MATCHED = "matched"
+    ONLY_A = "only_a"
+    ONLY_B = "only_b"
+
+
+ORDER_PAIR_COLUMNS: Mapping[str, str] = {
+    "match": "O",  # Match
+    "symbol": "O",
+    "side": "O",
+    "order_a": "i8",  # number of the order, 0 for none
+    "order_b": "i8",
+    "ts_a": "i8",  # when it was decided; 0 for none
+    "ts_b": "i8",
+    "quantity_a": "f8",  # NaN for none
+    "quantity_b": "f8",
+    "arrival_a": "f8",  # price at the decision; NaN for none or unknown
+    "arrival_b": "f8",
+}
+FILL_PAIR_COLUMNS: Mapping[str, str] = {
+    "match": "O",
+    "symbol": "O",
+    "side": "O",
+    "quantity": "f8",  # of this line: a fill that is matched in part is two lines. In units of after all splits
+    "fill_a": "i8",  # place of the fill in the run's fills, -1 for none
+    "fill_b": "i8",
+    "ts_a": "i8",
+    "ts_b": "i8",
+    "price_a": "f8",  # in units of after all splits, as all prices here; NaN for none
+    "price_b": "f8",
+    "timing": "f8",  # the causes of this line in the base currency, from a's point of view: > 0, b did better
+    "price": "f8",
+    "fee": "f8",
+    "unmatched": "f8",  # missed or extra
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairing:
+    """Run b against run a of the same strategy, over the time that both played.
+
+    ``start`` and ``end`` are the window's first and last ns. Amounts are in ``currency``; ``difference`` is ``profit_b
+    - profit_a``, the net profit over the window, and is the sum of ``causes``, as it is of exact numbers: each is
+    rounded once. ``by_symbol`` splits the causes (but OTHER) by symbol. ``orders`` has a line a decision
+    (ORDER_PAIR_COLUMNS), ``fills`` one a matched or unmatched quantity (FILL_PAIR_COLUMNS), both by time.
+    """
+
+    a: str
+    b: str
+    start: int
+    end: int
+    zone: str
+    currency: str
+    tolerance_s: float
+    profit_a: float
+    profit_b: float
+    difference: float
+    causes: Mapping[Cause, float]
+    exact: Mapping[Cause, Fraction]
+    exact_difference: Fraction
+    by_symbol: Mapping[str, Mapping[Cause, float]]
+    orders: Columns
+    fills: Columns
+    notes: tuple[str, ...]
+
+    def count(self, table: Columns, match: Match) -> int:
+        """Lines of ``orders`` or ``fills`` that are matched, or of one run only."""
+        return int(np.count_nonzero(table["match"] == match))
+
+
+def why_unpaired(a: RunRecord, b: RunRecord) -> str:
+    """Why two runs are not paired; empty where they can be."""
+    if a.strategy != b.strategy:
+        return f"the runs are of two strategies, {a.strategy} and {b.strategy}"
+    if max(a.start, b.start) > min(a.end, b.end) or not (a.events and b.events):
+        return "the runs have no time in common"
+    if a.currency != b.currency:
+        return f"one run is in {a.currency}, the other in {b.currency}"
+    unknown = sorted(set(_unrated(a)) | set(_unrated(b)))
+    return f"the exchange rate of {unknown[0]} is not stored" if unknown else ""
+
+
+def pair_runs(
+    a: RunRecord, b: RunRecord, labels: tuple[str, str] = ("a", "b"), *, tolerance_s: float = TOLERANCE_S
+) -> Pairing:
+    """Pair two runs; DataError where ``why_unpaired`` has a reason, ValueError for a tolerance beyond a day."""
+    reason = why_unpaired(a, b)
+    if reason:
+        raise DataError(f"nothing to pair: {reason}")
+    start, end = max(a.start, b.start), min(a.end, b.end)
+    units = Units(splits_of(a) | splits_of(b))
+    books = make_book(a, start, end, units), make_book(b, start, end, units)
+    tolerance_ns = round(tolerance_s * NS_PER_S)
+    lines = _Lines()
+    totals: dict[str, dict[Cause, Fraction]] = {}
+    results = [ZERO, ZERO]
+    for symbol in sorted(books[0].symbols.keys() | books[1].symbols.keys()):
+        pair = tuple(book.symbols.get(symbol) or SymbolBook() for book in books)
+        value = _SymbolPairing(symbol, pair[0], pair[1], _factors(symbol, a, b), lines)
+        totals[symbol] = value.causes(tolerance_ns)
+        results = [results[k] + value.result(k) for k in (0, 1)]
+    profits = [_profit(record, book, result) for record, book, result in zip((a, b), books, results, strict=True)]
+    exact = {cause: sum((each[cause] for each in totals.values()), ZERO) for cause in Cause if cause is not Cause.OTHER}
+    exact[Cause.OTHER] = (profits[1] - results[1]) - (profits[0] - results[0])
+    difference = profits[1] - profits[0]
+    orders, fills = lines.tables(a, b)
+    return Pairing(
+        a=labels[0],
+        b=labels[1],
+        start=start,
+        end=end,
+        zone=a.zone,
+        currency=a.currency,
+        tolerance_s=tolerance_s,
+        profit_a=float(profits[0]),
+        profit_b=float(profits[1]),
+        difference=float(difference),
+        causes={cause: float(amount) for cause, amount in exact.items()},
+        exact=exact,
+        exact_difference=difference,
+        by_symbol={name: {cause: float(amount) for cause, amount in each.items()} for name, each in totals.items()},
+        orders=orders,
+        fills=fills,
+        notes=_notes(labels, books, fills, lines.without_arrival),
+    )
+
+
+def _profit(record: RunRecord, book: Book, result: Fraction) -> Fraction:
+    """Net profit of the window: the stored one where no fill lies outside, else what comes of fills and marks."""
+    stored = record.final_equity - record.starting_equity
+    if book.is_whole and np.isfinite(stored):
+        return Fraction(record.final_equity) - Fraction(record.starting_equity)
+    return result
+
+
+def _unrated(record: RunRecord) -> list[str]:
+    """Currencies of instruments that were traded whose exchange rate is not known."""
+    rates = record.settings.get("rates") or {}
+    known = {name for name, rate in rates.items() if rate is not None and np.isfinite(rate)} | {record.currency}
+    return [name for name in record.positions["currency"].tolist() if name not in known]
+
+
+def _factors(symbol: str, a: RunRecord, b: RunRecord) -> tuple[Fraction, Fraction]:
+    """(base currency per point of price and unit, base currency per unit of the instrument's) of a symbol.
+
+    The mean of the two runs' where both traded it and say something else.
+    """
+    found = []
+    for record in (a, b):
+        place = np.flatnonzero(record.positions["symbol"] == symbol)
+        if len(place):
+            currency = str(record.positions["currency"][place[0]])
+            rate = Fraction(1 if currency == record.currency else record.settings["rates"][currency])
+            found.append((rate * Fraction((record.settings.get("multipliers") or {}).get(symbol, 1.0)), rate))
+    if not found:
+        return Fraction(1), Fraction(1)  # nothing was filled
+    return sum((each[0] for each in found), ZERO) / len(found), sum((each[1] for each in found), ZERO) / len(found)
+
+
+def _notes(labels: tuple[str, str], books: tuple[Book, Book], fills: Columns, without_arrival: int) -> tuple[str, ...]:
+    notes = []
+    for label, book in zip(labels, books, strict=True):
+        if book.outside:
+            some = "1 fill" if book.outside == 1 else f"{book.outside:,} fills"
+            notes.append(f"{label} has {some} outside the common window: its result here is that of the window")
+        if book.approximate:
+            names = ", ".join(book.approximate[:5]) + (", ..." if len(book.approximate) > 5 else "")
+            notes.append(f"{label} goes on beyond the window: marked at the last price stored before its ends: {names}")
+    if without_arrival:
+        notes.append(f"{without_arrival:,} pairs have no price at the decision: all of their difference counts as price")
+    return tuple(notes)
+
+
+# --- one symbol -----------------------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """Rows of the two tables, as they are found."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[str, str, Decision | None, Decision | None]] = []
+        self.fills: list[tuple[Any, ...]] = []
+        self.without_arrival = 0
+
+    def tables(self, a: RunRecord, b: RunRecord) -> tuple[Columns, Columns]:
+        """(orders, fills) by time; of lines of the same time the order of finding."""
+        numbers = a.orders["number"], b.orders["number"]
+        arrivals = a.orders["arrival_price"], b.orders["arrival_price"]
+        rows: list[tuple[Any, ...]] = []
+        for symbol, side, *both in self.orders:
+            cells: list[list[Any]] = [[], [], [], []]
+            for k, each in enumerate(both):
+                has = each is not None and each.row >= 0
+                cells[0].append(int(numbers[k][each.row]) if each is not None and has else 0)
+                cells[1].append(0 if each is None else each.ts)
+                cells[2].append(np.nan if each is None else each.quantity)
+                cells[3].append(float(arrivals[k][each.row]) if each is not None and has else np.nan)
+            rows.append((_match(*both), symbol, side, *(value for pair in cells for value in pair)))
+        return _table(rows, ORDER_PAIR_COLUMNS), _table(self.fills, FILL_PAIR_COLUMNS)
+
+
+def _match(a: object | None, b: object | None) -> Match:
+    return Match.ONLY_B if a is None else Match.ONLY_A if b is None else Match.MATCHED
+
+
+def _table(rows: list[tuple[Any, ...]], layout: Mapping[str, str]) -> Columns:
+    """Rows as columns, by the earlier of their two times (0 is none)."""
+    a, b = (list(layout).index(name) for name in ("ts_a", "ts_b"))
+    rows.sort(key=lambda row: min(row[a] or row[b], row[b] or row[a]))
+    columns: Columns = {}
+    for place, (name, code) in enumerate(layout.items()):
+        columns[name] = np.empty(len(rows), dtype=code)
+        columns[name][:] = [row[place] for row in rows]
+    return columns
+
+
+class _SymbolPairing:
+    """The causes of one symbol. ``marks`` are each run's own; ``mark`` and ``start_mark`` are the common ones."""
+
+    def __init__(
+        self, symbol: str, a: SymbolBook, b: SymbolBook, factors: tuple[Fraction, Fraction], lines: _Lines
+    ) -> None:
+        self.symbol = symbol
+        self.books = (a, b)
+        self.factor, self.rate = factors
+        self.lines = lines
+        self.mark, self.marks = _common(a.end_mark, b.end_mark)
+        self.start_mark, self.start_marks = _common(a.start_mark, b.start_mark)
+        self.held = tuple(book.carried + _traded(book) for book in self.books)
+
+    def result(self, k: int) -> Fraction:
+        """Run k's net profit of the window at its own marks: what it holds now less what it held and what it paid."""
+        book = self.books[k]
+        paid = fees = ZERO
+        for side, decisions in book.decisions.items():
+            for line in (line for decision in decisions for line in decision.fills):
+                paid += SIGN[side] * line.quantity * line.price
+                fees += line.fee
+        value = self.held[k] * self.marks[k] - book.carried * self.start_marks[k] - paid
+        return value * self.factor - fees * self.rate
+
+    def causes(self, tolerance_ns: int) -> dict[Cause, Fraction]:
+        """What each cause but OTHER contributes to b's result less a's."""
+        found = dict.fromkeys((cause for cause in Cause if cause is not Cause.OTHER), ZERO)
+        for side in SIGN:
+            for a, b in _aligned(self.books[0], self.books[1], side, tolerance_ns):
+                self.lines.orders.append((self.symbol, side, a, b))
+                for cause, amount in self._of_decision(side, a, b):
+                    found[cause] += amount
+        a, b = self.books
+        found[Cause.CARRIED] = (b.carried - a.carried) * (self.mark - self.start_mark) * self.factor
+        found[Cause.MARK] = self.factor * (
+            self.held[1] * (self.marks[1] - self.mark)
+            - self.held[0] * (self.marks[0] - self.mark)
+            - b.carried * (self.start_marks[1] - self.start_mark)
+            + a.carried * (self.start_marks[0] - self.start_mark)
+        )
+        return found
+
+    def _of_decision(self, side: str, a: Decision | None, b: Decision | None) -> list[tuple[Cause, Fraction]]:
+        """The causes of one decision: its fills are paired quantity by quantity, in their order."""
+        moved: Fraction | None = ZERO
+        if a is not None and b is not None:
+            is_known = a.arrival is not None and b.arrival is not None
+            moved = a.arrival - b.arrival if a.arrival is not None and b.arrival is not None else None
+            if not is_known and a.fills and b.fills:
+                self.lines.without_arrival += 1
+        found: list[tuple[Cause, Fraction]] = []
+        for piece in pieces(a.fills if a else [], b.fills if b else []):
+            found += self._of_piece(side, piece, moved or ZERO)
+        return found
+
+    def _of_piece(self, side: str, piece: Piece, moved: Fraction) -> list[tuple[Cause, Fraction]]:
+        a, b = piece.a, piece.b
+        scale = SIGN[side] * piece.quantity * self.factor
+        fee = (piece.fee_a - piece.fee_b) * self.rate
+        timing = price = alone = ZERO
+        if a is not None and b is not None:
+            timing = scale * moved
+            price = scale * (a.price - b.price) - timing
+            found = [(Cause.TIMING, timing), (Cause.PRICE, price), (Cause.FEE, fee)]
+        else:
+            alone = fee + (scale * (self.mark - b.price) if b else ZERO) - (scale * (self.mark - a.price) if a else ZERO)
+            found = [(Cause.MISSED if b is None else Cause.EXTRA, alone)]
+            fee = ZERO
+        self.lines.fills.append(
+            (
+                _match(a, b), self.symbol, side, float(piece.quantity),
+                -1 if a is None else a.row, -1 if b is None else b.row,
+                0 if a is None else a.ts, 0 if b is None else b.ts,
+                np.nan if a is None else float(a.price), np.nan if b is None else float(b.price),
+                float(timing), float(price), float(fee), float(alone),
+            )
+        )  # fmt: skip
+        return found
+
+
+def _common(a: Fraction | None, b: Fraction | None) -> tuple[Fraction, tuple[Fraction, Fraction]]:
+    """(the price that both are valued at, each one's own): the mean where both have one, else the only one for both."""
+    if a is None or b is None:
+        only = a if a is not None else b if b is not None else ZERO
+        return only, (only, only)
+    return (a if a == b else (a + b) / 2), (a, b)
+
+
+def _traded(book: SymbolBook) -> Fraction:
+    """What the fills of the window added to the position."""
+    return sum(
+        (
+            SIGN[side] * line.quantity
+            for side, decisions in book.decisions.items()
+            for each in decisions
+            for line in each.fills
+        ),
+        ZERO,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A quantity (> 0) of a fill of a, of a fill of b, or of both, with its part of each fill's fee."""
+
+    quantity: Fraction
+    a: FillLine | None
+    b: FillLine | None
+    fee_a: Fraction = ZERO
+    fee_b: Fraction = ZERO
+
+
+class _Left:
+    """What is left of a list of fills while it is taken from the front."""
+
+    def __init__(self, lines: list[FillLine]) -> None:
+        self._rest = lines[::-1]
+        self._begin()
+
+    def _begin(self) -> None:
+        self.line = self._rest.pop() if self._rest else None
+        if self.line is not None:
+            self.quantity, self.fee = self.line.quantity, self.line.fee
+
+    def take(self, quantity: Fraction) -> Fraction:
+        """Take a quantity, at most what is left of the first fill; returns its part of the fee.
+
+        A part is rounded to a float, the last part is what remains: so they add up, and their denominators stay small.
+        """
+        assert self.line is not None, "nothing is left"
+        if quantity == self.quantity:
+            fee = self.fee
+            self._begin()
+            return fee
+        fee = Fraction(float(self.line.fee * quantity / self.line.quantity))
+        self.quantity -= quantity
+        self.fee -= fee
+        return fee
+
+
+def pieces(a: list[FillLine], b: list[FillLine]) -> Iterator[Piece]:
+    """Two lists of fills, matched quantity by quantity as they come; then what one has more of."""
+    left, right = _Left(a), _Left(b)
+    while left.line is not None and right.line is not None:
+        quantity = min(left.quantity, right.quantity)
+        yield Piece(quantity, left.line, right.line, left.take(quantity), right.take(quantity))
+    while left.line is not None:
+        yield Piece(left.quantity, left.line, None, fee_a=left.take(left.quantity))
+    while right.line is not None:
+        yield Piece(right.quantity, None, right.line, fee_b=right.take(right.quantity))
+
+
+def _aligned(
+    a: SymbolBook, b: SymbolBook, side: str, tolerance_ns: int
+) -> list[tuple[Decision | None, Decision | None]]:
+    """The decisions of one side, paired or alone."""
+    ours, theirs = a.decisions.get(side, []), b.decisions.get(side, [])
+    kinds = {kind: number for number, kind in enumerate(sorted({each.kind for each in ours + theirs}))}
+    pairs = align(_columns(ours, kinds), _columns(theirs, kinds), tolerance_ns)
+    found: list[tuple[Decision | None, Decision | None]] = [(ours[i], theirs[j]) for i, j in pairs]
+    paired_a, paired_b = {i for i, _ in pairs}, {j for _, j in pairs}
+    found += [(each, None) for i, each in enumerate(ours) if i not in paired_a]
+    found += [(None, each) for j, each in enumerate(theirs) if j not in paired_b]
+    return found
+
+
+def _columns(decisions: list[Decision], kinds: Mapping[str, int]) -> Decisions:
+    return Decisions(
+        np.array([each.ts for each in decisions], np.int64),
+        np.array([kinds[each.kind] for each in decisions], np.int64),
+        np.array([each.quantity for each in decisions], np.float64),
+    )
