@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 I8 = NDArray[np.int64]
 F8 = NDArray[np.float64]
 
-NEIGHBOURS_MAX = 200
+NEIGHBOURS_MAX = 64
 """Most decisions of the other run, on either side in rank, that one is held against: it bounds time and memory."""
 TOLERANCE_MAX_NS = 86_400 * 1_000_000_000
 """A day; sums of closeness of 100,000 pairs then still fit an int64."""

@@ -145,7 +145,7 @@ def make_comparison(
 ) -> Comparison:
     """Compare two runs or more; ``names`` are theirs, unique. Tables that are read: equity and daily."""
     inputs = [inputs_of(record) for record in records]
-    dates, returns = _daily(records)
+    returns = _daily(records)
     labels = _labels(records, names)
     points = points_for(len(records))
     runs = tuple(
@@ -215,15 +215,15 @@ def _best(values: Sequence[float | None], better: Better) -> tuple[int, ...]:
 # --- daily returns --------------------------------------------------------------------------------------------------
 
 
-def _daily(records: Sequence[RunRecord]) -> tuple[NDArray[np.int64], F8]:
-    """All sessions' dates, and the runs' daily returns on them, shape (runs, dates); NaN where a run has none."""
+def _daily(records: Sequence[RunRecord]) -> F8:
+    """The runs' daily returns on all sessions that any has, shape (runs, sessions); NaN where a run has none."""
     dates = np.unique(np.concatenate([np.asarray(record.daily["date"], np.int64) for record in records]))
     returns = np.full((len(records), len(dates)), np.nan)
     for k, record in enumerate(records):
         own = daily_returns(np.concatenate(([record.starting_equity], record.daily["equity"])))
         if own is not None:
             returns[k, np.searchsorted(dates, record.daily["date"])] = own
-    return dates, returns
+    return returns
 
 
 def _paired(returns: F8, base: F8) -> PairedDifference | None:

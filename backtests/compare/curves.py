@@ -51,7 +51,9 @@ def curve_of(record: RunRecord, points: int) -> Curve:
         return Curve(np.empty(0, np.int64), empty, empty)
     low, high, last = (np.asarray(equity[name], np.float64) for name in ("low", "high", "last"))
     ts = np.concatenate(([min(record.start, int(equity["ts"][0]))], equity["ts"])).astype(np.int64)
-    return Curve(ts, np.concatenate(([0.0], last / start - 1.0)), np.concatenate(([0.0], _depth(start, low, high, last))))
+    return Curve(
+        ts, np.concatenate(([0.0], last / start - 1.0)), np.concatenate(([0.0], _depth(start, low, high, last)))
+    )
 
 
 def _depth(start: float, low: F8, high: F8, last: F8) -> F8:

@@ -1,6 +1,6 @@
 """Two runs of one strategy, decision by decision and fill by fill: where they parted, and what that was worth.
 
-The amounts are exact rational numbers until they are shown, so that the causes add up to the difference of the two
+Amounts are whole numbers of a fine grid until they are shown (``backtests/compare/books.py``), so that the causes add up to the difference of the two
 results exactly; docs/comparison.md has the formulas and says why they do.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from backtests.compare.alignment import Decisions, align
-from backtests.compare.books import SIGN, ZERO, Book, Decision, FillLine, SymbolBook, Units, make_book, splits_of
+from backtests.compare.books import SIGN, Book, Decision, FillLine, Grid, SymbolBook, make_book
 from papertape.core.errors import DataError
 from papertape.core.model import NS_PER_S
 from papertape.core.record import Columns, RunRecord
@@ -141,21 +141,21 @@ def pair_runs(
     if reason:
         raise DataError(f"nothing to pair: {reason}")
     start, end = max(a.start, b.start), min(a.end, b.end)
-    units = Units(splits_of(a) | splits_of(b))
-    books = make_book(a, start, end, units), make_book(b, start, end, units)
-    tolerance_ns = round(tolerance_s * NS_PER_S)
-    lines = _Lines()
-    totals: dict[str, dict[Cause, Fraction]] = {}
-    results = [ZERO, ZERO]
+    grid = Grid((a, b))
+    books = make_book(a, start, end, grid), make_book(b, start, end, grid)
+    lines = _Lines(grid)
+    totals: dict[str, dict[Cause, int]] = {}
+    results = [0, 0]
     for symbol in sorted(books[0].symbols.keys() | books[1].symbols.keys()):
-        pair = tuple(book.symbols.get(symbol) or SymbolBook() for book in books)
-        value = _SymbolPairing(symbol, pair[0], pair[1], _factors(symbol, a, b), lines)
-        totals[symbol] = value.causes(tolerance_ns)
+        first, second = (book.symbols.get(symbol) or SymbolBook() for book in books)
+        value = _SymbolPairing(symbol, first, second, _factors(symbol, a, b, grid), lines)
+        totals[symbol] = value.causes(round(tolerance_s * NS_PER_S))
         results = [results[k] + value.result(k) for k in (0, 1)]
-    profits = [_profit(record, book, result) for record, book, result in zip((a, b), books, results, strict=True)]
-    exact = {cause: sum((each[cause] for each in totals.values()), ZERO) for cause in Cause if cause is not Cause.OTHER}
-    exact[Cause.OTHER] = (profits[1] - results[1]) - (profits[0] - results[0])
-    difference = profits[1] - profits[0]
+    profits = [_profit(*each, grid) for each in zip((a, b), books, results, strict=True)]
+    amounts = {cause: sum(each.get(cause, 0) for each in totals.values()) for cause in Cause}
+    amounts[Cause.OTHER] = (profits[1] - results[1]) - (profits[0] - results[0])
+    exact = {cause: Fraction(amount, grid.money_size) for cause, amount in amounts.items()}
+    difference = Fraction(profits[1] - profits[0], grid.money_size)
     orders, fills = lines.tables(a, b)
     return Pairing(
         a=labels[0],
@@ -165,24 +165,26 @@ def pair_runs(
         zone=a.zone,
         currency=a.currency,
         tolerance_s=tolerance_s,
-        profit_a=float(profits[0]),
-        profit_b=float(profits[1]),
+        profit_a=profits[0] / grid.money_size,
+        profit_b=profits[1] / grid.money_size,
         difference=float(difference),
         causes={cause: float(amount) for cause, amount in exact.items()},
         exact=exact,
         exact_difference=difference,
-        by_symbol={name: {cause: float(amount) for cause, amount in each.items()} for name, each in totals.items()},
+        by_symbol={
+            name: {cause: amount / grid.money_size for cause, amount in each.items()} for name, each in totals.items()
+        },
         orders=orders,
         fills=fills,
         notes=_notes(labels, books, fills, lines.without_arrival),
     )
 
 
-def _profit(record: RunRecord, book: Book, result: Fraction) -> Fraction:
+def _profit(record: RunRecord, book: Book, result: int, grid: Grid) -> int:
     """Net profit of the window: the stored one where no fill lies outside, else what comes of fills and marks."""
-    stored = record.final_equity - record.starting_equity
-    if book.is_whole and np.isfinite(stored):
-        return Fraction(record.final_equity) - Fraction(record.starting_equity)
+    if book.is_whole and np.isfinite(record.final_equity) and np.isfinite(record.starting_equity):
+        money = grid.money_size // grid.size
+        return (grid.whole(record.final_equity) - grid.whole(record.starting_equity)) * money
     return result
 
 
@@ -193,21 +195,22 @@ def _unrated(record: RunRecord) -> list[str]:
     return [name for name in record.positions["currency"].tolist() if name not in known]
 
 
-def _factors(symbol: str, a: RunRecord, b: RunRecord) -> tuple[Fraction, Fraction]:
+def _factors(symbol: str, a: RunRecord, b: RunRecord, grid: Grid) -> tuple[int, int]:
     """(base currency per point of price and unit, base currency per unit of the instrument's) of a symbol.
 
-    The mean of the two runs' where both traded it and say something else.
+    The mean of the two runs' where they say something else.
     """
     found = []
     for record in (a, b):
         place = np.flatnonzero(record.positions["symbol"] == symbol)
         if len(place):
             currency = str(record.positions["currency"][place[0]])
-            rate = Fraction(1 if currency == record.currency else record.settings["rates"][currency])
-            found.append((rate * Fraction((record.settings.get("multipliers") or {}).get(symbol, 1.0)), rate))
+            rate = 1.0 if currency == record.currency else float(record.settings["rates"][currency])
+            multiplier = float((record.settings.get("multipliers") or {}).get(symbol, 1.0))
+            found.append((grid.factor(rate, multiplier), grid.factor(rate)))
     if not found:
-        return Fraction(1), Fraction(1)  # nothing was filled
-    return sum((each[0] for each in found), ZERO) / len(found), sum((each[1] for each in found), ZERO) / len(found)
+        return grid.factor(), grid.factor()  # nothing was filled
+    return sum(each[0] for each in found) // len(found), sum(each[1] for each in found) // len(found)
 
 
 def _notes(labels: tuple[str, str], books: tuple[Book, Book], fills: Columns, without_arrival: int) -> tuple[str, ...]:
@@ -220,7 +223,9 @@ def _notes(labels: tuple[str, str], books: tuple[Book, Book], fills: Columns, wi
             names = ", ".join(book.approximate[:5]) + (", ..." if len(book.approximate) > 5 else "")
             notes.append(f"{label} goes on beyond the window: marked at the last price stored before its ends: {names}")
     if without_arrival:
-        notes.append(f"{without_arrival:,} pairs have no price at the decision: all of their difference counts as price")
+        notes.append(
+            f"{without_arrival:,} pairs have no price at the decision: all of their difference counts as price"
+        )
     return tuple(notes)
 
 
@@ -230,7 +235,8 @@ def _notes(labels: tuple[str, str], books: tuple[Book, Book], fills: Columns, wi
 class _Lines:
     """Rows of the two tables, as they are found."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
         self.orders: list[tuple[str, str, Decision | None, Decision | None]] = []
         self.fills: list[tuple[Any, ...]] = []
         self.without_arrival = 0
@@ -270,9 +276,7 @@ def _table(rows: list[tuple[Any, ...]], layout: Mapping[str, str]) -> Columns:
 class _SymbolPairing:
     """The causes of one symbol. ``marks`` are each run's own; ``mark`` and ``start_mark`` are the common ones."""
 
-    def __init__(
-        self, symbol: str, a: SymbolBook, b: SymbolBook, factors: tuple[Fraction, Fraction], lines: _Lines
-    ) -> None:
+    def __init__(self, symbol: str, a: SymbolBook, b: SymbolBook, factors: tuple[int, int], lines: _Lines) -> None:
         self.symbol = symbol
         self.books = (a, b)
         self.factor, self.rate = factors
@@ -281,10 +285,10 @@ class _SymbolPairing:
         self.start_mark, self.start_marks = _common(a.start_mark, b.start_mark)
         self.held = tuple(book.carried + _traded(book) for book in self.books)
 
-    def result(self, k: int) -> Fraction:
+    def result(self, k: int) -> int:
         """Run k's net profit of the window at its own marks: what it holds now less what it held and what it paid."""
         book = self.books[k]
-        paid = fees = ZERO
+        paid = fees = 0
         for side, decisions in book.decisions.items():
             for line in (line for decision in decisions for line in decision.fills):
                 paid += SIGN[side] * line.quantity * line.price
@@ -292,13 +296,13 @@ class _SymbolPairing:
         value = self.held[k] * self.marks[k] - book.carried * self.start_marks[k] - paid
         return value * self.factor - fees * self.rate
 
-    def causes(self, tolerance_ns: int) -> dict[Cause, Fraction]:
+    def causes(self, tolerance_ns: int) -> dict[Cause, int]:
         """What each cause but OTHER contributes to b's result less a's."""
-        found = dict.fromkeys((cause for cause in Cause if cause is not Cause.OTHER), ZERO)
+        found: dict[Cause, int] = {cause: 0 for cause in Cause if cause is not Cause.OTHER}
         for side in SIGN:
-            for a, b in _aligned(self.books[0], self.books[1], side, tolerance_ns):
-                self.lines.orders.append((self.symbol, side, a, b))
-                for cause, amount in self._of_decision(side, a, b):
+            for one, other in _aligned(self.books[0], self.books[1], side, tolerance_ns):
+                self.lines.orders.append((self.symbol, side, one, other))
+                for cause, amount in self._of_decision(side, one, other):
                     found[cause] += amount
         a, b = self.books
         found[Cause.CARRIED] = (b.carried - a.carried) * (self.mark - self.start_mark) * self.factor
@@ -310,62 +314,58 @@ class _SymbolPairing:
         )
         return found
 
-    def _of_decision(self, side: str, a: Decision | None, b: Decision | None) -> list[tuple[Cause, Fraction]]:
+    def _of_decision(self, side: str, a: Decision | None, b: Decision | None) -> Iterator[tuple[Cause, int]]:
         """The causes of one decision: its fills are paired quantity by quantity, in their order."""
-        moved: Fraction | None = ZERO
+        moved = 0
         if a is not None and b is not None:
-            is_known = a.arrival is not None and b.arrival is not None
-            moved = a.arrival - b.arrival if a.arrival is not None and b.arrival is not None else None
-            if not is_known and a.fills and b.fills:
+            if a.arrival is not None and b.arrival is not None:
+                moved = a.arrival - b.arrival
+            elif a.fills and b.fills:
                 self.lines.without_arrival += 1
-        found: list[tuple[Cause, Fraction]] = []
         for piece in pieces(a.fills if a else [], b.fills if b else []):
-            found += self._of_piece(side, piece, moved or ZERO)
-        return found
+            yield from self._of_piece(side, piece, moved)
 
-    def _of_piece(self, side: str, piece: Piece, moved: Fraction) -> list[tuple[Cause, Fraction]]:
+    def _of_piece(self, side: str, piece: Piece, moved: int) -> list[tuple[Cause, int]]:
         a, b = piece.a, piece.b
         scale = SIGN[side] * piece.quantity * self.factor
         fee = (piece.fee_a - piece.fee_b) * self.rate
-        timing = price = alone = ZERO
+        timing = price = alone = 0
         if a is not None and b is not None:
             timing = scale * moved
             price = scale * (a.price - b.price) - timing
             found = [(Cause.TIMING, timing), (Cause.PRICE, price), (Cause.FEE, fee)]
         else:
-            alone = fee + (scale * (self.mark - b.price) if b else ZERO) - (scale * (self.mark - a.price) if a else ZERO)
+            alone = fee + (scale * (self.mark - b.price) if b else 0) - (scale * (self.mark - a.price) if a else 0)
             found = [(Cause.MISSED if b is None else Cause.EXTRA, alone)]
-            fee = ZERO
+            fee = 0
+        size, money = self.lines.grid.size, self.lines.grid.money_size
         self.lines.fills.append(
             (
-                _match(a, b), self.symbol, side, float(piece.quantity),
+                _match(a, b), self.symbol, side, piece.quantity / size,
                 -1 if a is None else a.row, -1 if b is None else b.row,
                 0 if a is None else a.ts, 0 if b is None else b.ts,
-                np.nan if a is None else float(a.price), np.nan if b is None else float(b.price),
-                float(timing), float(price), float(fee), float(alone),
+                np.nan if a is None else a.price / size, np.nan if b is None else b.price / size,
+                timing / money, price / money, fee / money, alone / money,
             )
         )  # fmt: skip
         return found
 
 
-def _common(a: Fraction | None, b: Fraction | None) -> tuple[Fraction, tuple[Fraction, Fraction]]:
+def _common(a: int | None, b: int | None) -> tuple[int, tuple[int, int]]:
     """(the price that both are valued at, each one's own): the mean where both have one, else the only one for both."""
     if a is None or b is None:
-        only = a if a is not None else b if b is not None else ZERO
+        only = a if a is not None else b if b is not None else 0
         return only, (only, only)
-    return (a if a == b else (a + b) / 2), (a, b)
+    return (a + b) // 2, (a, b)
 
 
-def _traded(book: SymbolBook) -> Fraction:
+def _traded(book: SymbolBook) -> int:
     """What the fills of the window added to the position."""
     return sum(
-        (
-            SIGN[side] * line.quantity
-            for side, decisions in book.decisions.items()
-            for each in decisions
-            for line in each.fills
-        ),
-        ZERO,
+        SIGN[side] * line.quantity
+        for side, decisions in book.decisions.items()
+        for each in decisions
+        for line in each.fills
     )
 
 
@@ -373,11 +373,11 @@ def _traded(book: SymbolBook) -> Fraction:
 class Piece:
     """A quantity (> 0) of a fill of a, of a fill of b, or of both, with its part of each fill's fee."""
 
-    quantity: Fraction
+    quantity: int
     a: FillLine | None
     b: FillLine | None
-    fee_a: Fraction = ZERO
-    fee_b: Fraction = ZERO
+    fee_a: int = 0
+    fee_b: int = 0
 
 
 class _Left:
@@ -392,17 +392,17 @@ class _Left:
         if self.line is not None:
             self.quantity, self.fee = self.line.quantity, self.line.fee
 
-    def take(self, quantity: Fraction) -> Fraction:
+    def take(self, quantity: int) -> int:
         """Take a quantity, at most what is left of the first fill; returns its part of the fee.
 
-        A part is rounded to a float, the last part is what remains: so they add up, and their denominators stay small.
+        A part is cut to the grid and the last part is what remains, so they add up.
         """
         assert self.line is not None, "nothing is left"
         if quantity == self.quantity:
             fee = self.fee
             self._begin()
             return fee
-        fee = Fraction(float(self.line.fee * quantity / self.line.quantity))
+        fee = self.line.fee * quantity // self.line.quantity
         self.quantity -= quantity
         self.fee -= fee
         return fee

@@ -52,9 +52,7 @@ def table(layout: Mapping[str, str], rows: list[tuple[Any, ...]]) -> Columns:
     return made
 
 
-def a_run(
-    orders: list[tuple[Any, ...]], marks: Mapping[str, float] | None = None, **changes: Any
-) -> RunRecord:
+def a_run(orders: list[tuple[Any, ...]], marks: Mapping[str, float] | None = None, **changes: Any) -> RunRecord:
     """A run of orders (ts, symbol, side, arrival price, [(ts, quantity, price, fee), ...]) that ends at the marks.
 
     Its final equity is computed here from cash and positions, as a broker's statement would be.
@@ -258,7 +256,9 @@ def variations(draw: st.DrawFn) -> tuple[RunRecord, RunRecord]:
         if draw(st.integers(0, 4)):
             later = draw(st.integers(0, 3)) * S
             share, moved_by, fee = draw(st.sampled_from([1.0, 1.0, 0.5, 1.3])), draw(st.floats(-0.5, 0.5)), draw(FEE)
-            changed = [(when + later, quantity * share, price + moved_by + 0.5, fee) for when, quantity, price, _ in fills]
+            changed = [
+                (when + later, quantity * share, price + moved_by + 0.5, fee) for when, quantity, price, _ in fills
+            ]
             varied.append((ts + later, symbol, side, arrival + draw(st.floats(0.0, 0.5)), changed))
     marks = draw(MARKS)
     return a_run(orders, marks), a_run(varied, draw(st.sampled_from([marks, {"AAA": 7.0, "BBB": 8.0}])))
