@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from papertape.core.model import ActionKind
@@ -32,8 +33,7 @@ class Split:
     ratio: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class FillLine:
+class FillLine(msgspec.Struct, frozen=True, gc=False):
     """A fill. ``row`` is its place in the run's fills; quantity (> 0), price and fee (as money) are of the grid."""
 
     row: int
@@ -43,8 +43,7 @@ class FillLine:
     fee: int
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(msgspec.Struct):
     """An order with its fills within the window, oldest first.
 
     ``row`` is its place in the run's orders, -1 for fills of which the run has no order: then it is as if it had been
@@ -56,7 +55,7 @@ class Decision:
     kind: str
     quantity: float
     arrival: int | None
-    fills: list[FillLine] = field(default_factory=list)
+    fills: list[FillLine] = msgspec.field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ def block_length(sessions: int) -> int:
     The rate is that of Hall, Horowitz and Jing, "On blocking rules for the bootstrap with dependent data",
     Biometrika 82 (1995) 561-574, for a variance; the constant is 1.
     """
-    return max(1, round(sessions ** (1.0 / 3.0)))
+    return max(1, round(math.cbrt(sessions)))
 
 
 def paired_difference(

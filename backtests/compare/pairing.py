@@ -12,6 +12,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from backtests.compare.alignment import Decisions, align
@@ -369,8 +370,7 @@ def _traded(book: SymbolBook) -> int:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """A quantity (> 0) of a fill of a, of a fill of b, or of both, with its part of each fill's fee."""
 
     quantity: int
