@@ -79,6 +79,6 @@ def _callback(frames: list[tuple[FrameType, int]], strategy: Strategy) -> str:
 
 def _now(strategy: Strategy) -> str:
     """The time that a strategy had come to, in the exchange's zone."""
-    from papertape.cli.moments import time_text
+    from papertape.moments import time_text
 
     return time_text(strategy.now, str(strategy.clock.tzinfo))

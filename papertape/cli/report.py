@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backtests.definitions import DEFINITION_OF, Unit
-from papertape.cli.moments import clock_text, time_text
 from papertape.cli.text import beside, clean, heading, labelled, table, warn, wrapped
 from papertape.core.model import NS_PER_S, Severity
 from papertape.core.record import RunRecord
+from papertape.moments import clock_text, time_text
 from papertape.runs import Run
 
 DAY_NS = 86_400 * NS_PER_S

@@ -1,0 +1,1 @@
+"""The report of one run: what it says (content), and how that looks as a page."""
