@@ -17,6 +17,7 @@ from backtests.compare.curves import Curve, curve_of
 from backtests.compare.inputs import (
     InputDifference,
     LoudNote,
+    attributable_to,
     differing_inputs,
     input_differences,
     inputs_of,
@@ -30,7 +31,7 @@ from papertape.core.record import RunRecord
 F8 = NDArray[np.float64]
 
 POINTS_MAX = 1_000
-POINTS_OF_ALL = 40_000
+POINTS_OF_ALL = 80_000
 """Points of all curves together, more or less: what keeps a page of 200 runs small."""
 POINTS_MIN = 100
 _NOISE = 1e-14
@@ -42,7 +43,7 @@ class ComparedRun:
     """One run of a comparison.
 
     ``label`` is short and unique, ``name`` that of its folder (the label for a run in memory). ``differs_in`` are the
-    inputs in which it is not known to be as the base: exactly one makes the difference attributable to it.
+    inputs in which it is not known to be as the base; ``attributable_to`` is the one where it is exactly one, and known.
     ``daily_difference`` is against the base, None where there are too few common sessions or for the base itself.
     """
 
@@ -64,12 +65,8 @@ class ComparedRun:
     curve: Curve
     inputs: Mapping[str, Any]
     differs_in: tuple[str, ...]
+    attributable_to: str | None
     daily_difference: PairedDifference | None
-
-    @property
-    def attributable_to(self) -> str | None:
-        """The one input in which the run differs from the base; None where there is none, or more than one."""
-        return self.differs_in[0] if len(self.differs_in) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +111,10 @@ class Comparison:
         return next(row for row in self.rows if row.definition.key == key)
 
     def __repr__(self) -> str:
-        from backtests.compare.terminal import plain_text
-
-        return plain_text(self)
+        strategies = sorted({run.strategy for run in self.runs})
+        paired = "" if self.pairing is None else f", paired: {self.pairing.difference:+,.2f} {self.pairing.currency}"
+        base = self.runs[self.base]
+        return f"Comparison({len(self.runs)} runs of {', '.join(strategies[:3])}, base {base.name}{paired})"
 
     def _repr_html_(self) -> str:
         from backtests.compare.notebook import notebook_html
@@ -168,6 +166,7 @@ def make_comparison(
             curve=curve_of(record, points),
             inputs=inputs[k],
             differs_in=() if k == base else differing_inputs(inputs[base], inputs[k]),
+            attributable_to=None if k == base else attributable_to(inputs[base], inputs[k]),
             daily_difference=None if k == base else _paired(returns[k], returns[base]),
         )
         for k, record in enumerate(records)

@@ -119,6 +119,14 @@ def differing_inputs(base: Mapping[str, Any], other: Mapping[str, Any]) -> tuple
     return tuple(dict.fromkeys("versions" if key.startswith("versions.") else key for key in keys))
 
 
+def attributable_to(base: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """The one input in which two runs differ; None where it is none, more than one, or not known of one of them."""
+    keys = differing_inputs(base, other)
+    if len(keys) != 1 or UNKNOWN in (base.get(keys[0]), other.get(keys[0])):
+        return None
+    return keys[0]
+
+
 def loud_notes(inputs: Sequence[Mapping[str, Any]], base: int) -> tuple[LoudNote, ...]:
     """The differences that must be seen, in the order of ``LOUD``."""
     found = []

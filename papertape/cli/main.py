@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from papertape.cli import backtest, caches, demo, imports, init, runs, sample, show, strategies
+from papertape.cli import backtest, caches, compare, demo, imports, init, runs, sample, show, strategies
 from papertape.cli.failures import UserCodeError
 from papertape.cli.text import emit
 from papertape.core.errors import UserError, did_you_mean
@@ -43,6 +43,7 @@ app = typer.Typer(
 _VERBS: dict[str, Callable[..., int]] = {
     "backtest": backtest.backtest,
     "show": show.show,
+    "compare": compare.compare,
     "runs": runs.runs,
     "strategies": strategies.strategies,
     "init": init.init,
