@@ -5,6 +5,7 @@ Pure: records in, a frozen :class:`Comparison` out. Opening runs is in ``backtes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -205,10 +206,15 @@ def _rows(runs: Sequence[ComparedRun], base: int) -> tuple[MetricRow, ...]:
 
 def _best(values: Sequence[float | None], better: Better) -> tuple[int, ...]:
     known = [value for value in values if value is not None]
-    if better is Better.NONE or len(known) < 2 or min(known) == max(known):
+    if better is Better.NONE or len(known) < 2 or _is_equal(min(known), max(known)):
         return ()
     wanted = max(known) if better is Better.HIGHER else min(known)
-    return tuple(number for number, value in enumerate(values) if value == wanted)
+    return tuple(number for number, value in enumerate(values) if value is not None and _is_equal(value, wanted))
+
+
+def _is_equal(a: float, b: float) -> bool:
+    """Whether two values differ by rounding at most: what was computed in another order is not better."""
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
 
 
 # --- daily returns --------------------------------------------------------------------------------------------------

@@ -376,5 +376,5 @@
   }
 
   // For the script of a page that has more to do, such as a comparison.
-  window.papertape = { draw, drawn, zoom, isDark, onDrawn: (listener) => listeners.push(listener) };
+  window.papertape = { draw, drawn, zoom, isDark, wallAt, onDrawn: (listener) => listeners.push(listener) };
 })();

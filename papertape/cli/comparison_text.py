@@ -75,16 +75,19 @@ def _metrics_of_few(comparison: Comparison) -> list[str]:
             cells.append(difference_text(row.definition, row.differences[1 - base]))
         body.append(cells)
     lines = [heading("Metrics"), *table(header, body, left=("",))]
-    if not two:
-        body = [
-            [
-                _title(row.definition, runs),
-                *("" if k == base else difference_text(row.definition, each) for k, each in enumerate(row.differences)),
-            ]
-            for row in rows
-        ]
-        lines += ["", heading("Differences to the base"), *table(header, body, left=("",))]
-    return [*lines, f"{INDENT}{_STAR} the best of a row"]
+    lines.append(f"{INDENT}{_STAR} the best of a row")
+    return lines if two else [*lines, *_differences_of_few(comparison, rows, header)]
+
+
+def _differences_of_few(comparison: Comparison, rows: Sequence[MetricRow], header: Sequence[str]) -> list[str]:
+    """The differences to the base, of metrics in which there is one."""
+    body = []
+    for row in rows:
+        cells = [difference_text(row.definition, each) for each in row.differences]
+        if any(any(digit in cell for digit in "123456789") for cell in cells):
+            cells[comparison.base] = ""
+            body.append([_title(row.definition, comparison.runs), *cells])
+    return ["", heading("Differences to the base"), *table(header, body, left=("",))] if body else []
 
 
 def _head(run: ComparedRun, is_base: bool) -> str:
@@ -129,7 +132,7 @@ def _metrics_of_many(comparison: Comparison) -> list[str]:
 
 
 def _points(change: float | None) -> str:
-    return NOT_AVAILABLE if change is None else f"{change * 100 + 0.0:+,.2f}"
+    return NOT_AVAILABLE if change is None else f"{round(change * 100, 2) + 0.0:+,.2f}"
 
 
 def _short(run: ComparedRun) -> str:
