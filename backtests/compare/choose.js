@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("compare-curves").textContent);
   const settings = JSON.parse(document.getElementById("page-settings").textContent);
-  const { drawn, onDrawn, wallAt } = window.papertape;
+  const { drawn, fitValues, onDrawn, wallAt } = window.papertape;
   const table = document.querySelector('table[data-table="overview"]');
   const said = document.getElementById("choosing-said");
   const legend = document.getElementById("chosen");
@@ -35,11 +35,10 @@
     source.data = source.data instanceof Map ? new Map(Object.entries(given)) : given;
   }
 
-  function fillAll(slot) {
-    for (const chart of drawn.values()) if (chart.key in EMPTY) fill(chart, slot);
-  }
+  const charts = () => [...drawn.values()].filter((chart) => chart.key in EMPTY);
 
   function show() {
+    for (const chart of charts()) fitValues(chart);
     const chosen = slots.filter((each) => each !== null).length;
     said.textContent = chosen === slots.length ? `${chosen} of ${rows.length} drawn, which is all that can be told apart` : `${chosen} of ${rows.length} drawn`;
     legend.replaceChildren();
@@ -62,7 +61,7 @@
     const slot = slots.indexOf(wanted ? null : run);
     if (slot < 0 || (wanted && slots.includes(run))) return;
     slots[slot] = wanted ? run : null;
-    fillAll(slot);
+    for (const chart of charts()) fill(chart, slot);
   }
 
   rows.forEach((row, run) => {
@@ -87,7 +86,11 @@
     show();
   });
 
-  onDrawn((key, chart) => { if (key in EMPTY) slots.forEach((_, slot) => fill(chart, slot)); });
+  onDrawn((key, chart) => {
+    if (!(key in EMPTY)) return;
+    slots.forEach((_, slot) => fill(chart, slot));
+    fitValues(chart);
+  });
   for (const run of data.chosen) choose(run, true);
   show();
 })();

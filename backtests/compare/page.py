@@ -141,7 +141,7 @@ def _curves(page: Page, comparison: Comparison, clock: Clock) -> Section:
 
 
 def _chart(clock: Clock, key: str, title: str, note: str, height: Height) -> Chart:
-    plot = time_plot(clock, height=height, values=Format.PERCENT, floor=0.0)
+    plot = time_plot(clock, height=height, values=Format.PERCENT, base=0.0)
     lines = []
     for slot, role in enumerate(SERIES):
         empty = np.empty(0)

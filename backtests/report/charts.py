@@ -45,7 +45,7 @@ SYMBOLS_MAX = 40
 """Instruments whose price is drawn; those with the most fills."""
 PRICE_POINTS = 24_000
 """Points of all price lines together."""
-MARKS = 150
+MARKS = 80
 """Marks of a side on one line; more fills than these are drawn together where they are close."""
 MARKS_FREE = 600
 """Marks of a side where they lie anywhere."""
@@ -94,7 +94,8 @@ class RunCharts:
             return None
         base = record.starting_equity if self.is_short else 0.0
         ts, values = series.equity_line(record)
-        plot = time_plot(self.clock, height=Height.TALL, values=Format.MONEY, floor=record.starting_equity - base)
+        plot = time_plot(self.clock, height=Height.TALL, values=Format.MONEY)
+        add_level(plot, record.starting_equity - base, Role.MUTED, dashed=False, alpha=0.5)
         name = "Profit" if self.is_short else "Equity"
         legend = [LegendEntry(name, Role.MAIN, Mark.LINE)]
         benchmark = series.benchmark_line(record)
@@ -124,7 +125,7 @@ class RunCharts:
                 quantity=marks.quantity,
                 symbols=marks.text,
             )
-            drawn = add_marks(plot, data, "y", side.mark, side.role)
+            drawn = add_marks(plot, data, "y", side.mark, side.role, size=8)
             add_hover(plot, [drawn], {side.plural: "@n", "Units": _units, "Of": "@symbols"})
             legend.append(LegendEntry(side.plural.lower(), side.role, side.mark))
         return legend
@@ -137,7 +138,7 @@ class RunCharts:
         values = found.money if self.is_short else found.fraction * _PER_CENT
         shape = Format.MONEY if self.is_short else Format.PERCENT
         unit = self.record.currency if self.is_short else "%"
-        plot = time_plot(self.clock, height=Height.MEDIUM, values=shape, floor=0.0)
+        plot = time_plot(self.clock, height=Height.MEDIUM, values=shape, base=0.0)
         data = self._thin(plot, found.ts, values)
         add_area(plot, data, "y", Role.LOSS)
         line = add_line(plot, data, "y", Role.LOSS, width=1.2)
@@ -162,14 +163,13 @@ class RunCharts:
             scale = 1.0 if self.is_short else np.where(found.equity > 0.0, _PER_CENT / found.equity, np.nan)
         unit = self.record.currency if self.is_short else "% of equity"
         shape = Format.MONEY if self.is_short else Format.PERCENT
-        plot = time_plot(self.clock, height=Height.LOW, values=shape, floor=0.0)
+        plot = time_plot(self.clock, height=Height.LOW, values=shape, base=0.0)
         legend, lines = [], []
         for name, values, role in (("long", found.long, Role.MAIN), ("short", found.short, Role.LOSS)):
             if not values.any():
                 continue
             scaled = np.nan_to_num(values * scale)
-            ts, held = series.stepped(found.ts, scaled)
-            data = self._thin(plot, ts, held)
+            data = self._steps(plot, found.ts, scaled)
             add_area(plot, data, "y", role)
             lines.append(add_line(plot, data, "y", role, width=1.2))
             legend.append(LegendEntry(name, role, Mark.AREA))
@@ -208,7 +208,8 @@ class RunCharts:
             here &= found.count > 0
             if not here.any():
                 continue
-            bars = source(plot, left=found.edges[:-1][here], right=found.edges[1:][here], top=found.count[here])
+            left, right = found.edges[:-1][here], found.edges[1:][here]
+            bars = source(plot, left=left, right=right, top=found.count[here])
             drawn = add_bars(plot, bars, role)
             rows = {
                 what: "@top",
@@ -220,8 +221,10 @@ class RunCharts:
         add_upright(plot, float(values.mean()), Role.INK)
         legend.append(LegendEntry("mean", Role.INK, Mark.DASHED))
         title = "Profit by trade" if by_trade else "Daily returns"
-        across = f"profit after fees in {self.record.currency}" if by_trade else "return of a session in %"
+        across = f"profit after fees in {self.record.currency}" if by_trade else "return in %"
         note = f"How many {what.lower()} had which {across}."
+        if found.beyond:
+            note += f" The outermost bars hold {found.beyond:,} that lie further out."
         return Chart("distribution", title, note, plot, what.lower(), "", tuple(legend))
 
     def rolling_sharpe(self) -> Chart | None:
@@ -232,7 +235,7 @@ class RunCharts:
         known = np.isfinite(values)
         if np.count_nonzero(known) < 2:
             return None
-        plot = time_plot(self.clock, height=Height.MEDIUM, values=Format.NUMBER, floor=0.0)
+        plot = time_plot(self.clock, height=Height.MEDIUM, values=Format.NUMBER, base=0.0)
         line = add_line(plot, self._thin(plot, days.ts[known], values[known]), "y", Role.MAIN)
         add_hover(plot, [line], {"Sharpe": "@y{0,0.00}"}, along_line=True)
         whole = self.record.metrics.get("sharpe")
@@ -284,9 +287,8 @@ class RunCharts:
     def _position(self, number: int, symbol: str) -> Chart:
         steps = series.position_steps(self.record.fills, symbol)
         ts = np.concatenate(([self.record.start], steps.ts, [self.record.end]))
-        ts, held = series.stepped(ts, np.concatenate(([0.0], steps.value, steps.value[-1:])))
-        plot = time_plot(self.clock, height=Height.LOW, values=Format.NUMBER, floor=0.0)
-        data = self._thin(plot, ts, held)
+        plot = time_plot(self.clock, height=Height.LOW, values=Format.NUMBER, base=0.0)
+        data = self._steps(plot, ts, np.concatenate(([0.0], steps.value, steps.value[-1:])))
         add_area(plot, data, "y", Role.MAIN)
         line = add_line(plot, data, "y", Role.MAIN, width=1.2)
         add_hover(plot, [line], {"Position": _position_shape}, along_line=True)
@@ -304,7 +306,7 @@ class RunCharts:
         values = found.money if in_money else found.fraction * _PER_BASIS_POINT
         shape = Format.MONEY if in_money else Format.BASIS_POINTS
         unit = self._currency if in_money else "bp"
-        plot = time_plot(self.clock, height=Height.MEDIUM, values=shape, floor=0.0)
+        plot = time_plot(self.clock, height=Height.MEDIUM, values=shape, base=0.0)
         fills, legend = self.record.fills, []
         for side in _SIDES:
             here = np.flatnonzero(fills["side"][found.row] == side.name)
@@ -353,6 +355,13 @@ class RunCharts:
         x = self.clock.at(ts)
         keep = series.thinned(x, values, points)
         return source(plot, x=x[keep], y=values[keep])
+
+    def _steps(self, plot: Plot, ts: I8, values: F8) -> Json:
+        x = self.clock.at(ts)
+        # Thinned before they become corners, so that what is left still goes up and down uprightly.
+        keep = series.thinned(x, values, series.POINTS // 2)
+        x, values = series.stepped(x[keep], values[keep])
+        return source(plot, x=x, y=values)
 
     def _chart(self, key: str, title: str, note: str, plot: Plot, unit: str, legend: list[LegendEntry]) -> Chart:
         return Chart(key, title, note, plot, unit, self.clock_name, tuple(legend))

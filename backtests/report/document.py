@@ -11,6 +11,7 @@ from backtests.report.heatmap import day_table, month_table
 from backtests.report.page import (
     Page,
     Section,
+    columns_html,
     empty_tables_html,
     escaped,
     headlines_html,
@@ -81,15 +82,16 @@ def _account(page: Page, record: RunRecord, charts: RunCharts) -> Section:
         '<button type="button" data-zoom="left" aria-label="Earlier">&larr;</button>'
         '<button type="button" data-zoom="right" aria-label="Later">&rarr;</button>'
         '<button type="button" data-zoom="all">Whole run</button><output data-shown></output>'
-        f'<span class="hint">Times in {escaped(zone_name(record.zone))}, trading hours only. Drag across a chart to zoom '
-        "all of them.</span></div>"
+        f'<span class="hint">Times in {escaped(zone_name(record.zone))}, trading hours only.'
+        '<span class="by-drag"> Drag across a chart to zoom all of them.</span></span></div>'
     )
     return Section("account", "Account", f'{controls}<div class="card stack">{figures}</div>')
 
 
 def _metrics(tables: Iterable[Table]) -> Section:
-    cards = joined(metrics_html(each) for each in tables if each.key.startswith(_METRICS) and each.rows)
-    return Section("metrics", "Metrics", f'<div class="cards">{cards}</div>' if cards else "")
+    shown = [each for each in tables if each.key.startswith(_METRICS) and each.rows]
+    cards = [(len(each.rows), metrics_html(each)) for each in shown]
+    return Section("metrics", "Metrics", columns_html(cards, 3) if cards else "")
 
 
 def _returns(page: Page, record: RunRecord, charts: RunCharts, content: Content) -> Section:
@@ -131,17 +133,18 @@ def _costs(page: Page, charts: RunCharts, tables: dict[str, Table]) -> Section:
     return Section("costs", "Costs", body)
 
 
-def _filled(page: Page, tables: dict[str, Table], keys: Iterable[str]) -> str:
-    """The tables of these keys; those without rows as one line each, after the others."""
+def _filled(page: Page, tables: dict[str, Table], keys: Iterable[str], title: str = "") -> str:
+    """The tables of these keys; those without rows as one line each, after the others. ``title`` is said already."""
     found = [tables[key] for key in keys if key in tables]
-    parts = [page.table(each) for each in found if each.rows]
+    parts = [page.table(each, is_titled=each.title != title) for each in found if each.rows]
     return joined([*parts, empty_tables_html(each for each in found if not each.rows)])
 
 
 def _tables(page: Page, key: str, title: str, tables: dict[str, Table], keys: Iterable[str]) -> Section:
-    return Section(key, title, _filled(page, tables, keys))
+    return Section(key, title, _filled(page, tables, keys, title))
 
 
 def _setup(tables: dict[str, Table]) -> Section:
-    cards = joined(pairs_html(tables[key]) for key in _PAIRS if key in tables and tables[key].rows)
-    return Section("setup", "Setup", f'<div class="cards wide">{cards}</div>' if cards else "")
+    shown = [tables[key] for key in _PAIRS if key in tables and tables[key].rows]
+    cards = [(len(each.rows), pairs_html(each)) for each in shown]
+    return Section("setup", "Setup", columns_html(cards, 2) if cards else "")

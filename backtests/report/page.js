@@ -7,7 +7,7 @@
   const toDark = new Map(Object.entries(settings.dark));
   const toLight = new Map(Object.entries(settings.dark).map(([light, dark]) => [dark, light]));
   const isTouch = matchMedia("(pointer: coarse)").matches;
-  const drawn = new Map(); // key of a chart -> {view, plot, clock}
+  const drawn = new Map(); // key of a chart -> {key, view, plot, clock, element}
   const drawing = new Map(); // key of a chart -> promise
   const listeners = []; // called with (key, chart) when a chart has been drawn
 
@@ -120,6 +120,28 @@
     axis.ticker.ticks = places;
   }
 
+  const column = (source, name) => (source.data instanceof Map ? source.data.get(name) : source.data[name]);
+
+  /** Fit the value axis to what the lines and marks of a chart do within the time that is seen. */
+  function fitValues(chart) {
+    const { start, end } = chart.plot.x_range;
+    let low = Infinity, high = -Infinity;
+    for (const { glyph, data_source: source, visible } of chart.plot.renderers) {
+      const name = (glyph.y ?? glyph.y2)?.field, x = column(source, "x"), y = name && column(source, name);
+      if (!visible || !x || !y || !x.length) continue;
+      // A line goes on to the points beside the edges; a mark there is not seen.
+      const beside = glyph.type === "Scatter" ? 0 : 1;
+      for (let k = 0; k < x.length; k++) {
+        if ((x[Math.min(k + beside, x.length - 1)] < start) || (x[Math.max(k - beside, 0)] > end) || !(Math.abs(y[k]) < Infinity)) continue;
+        if (y[k] < low) low = y[k];
+        if (y[k] > high) high = y[k];
+      }
+    }
+    if (!(low <= high)) return;
+    const room = (high - low || Math.abs(high) || 1) * 0.06;
+    chart.plot.y_range.setv({ start: low - room, end: high + room });
+  }
+
   function timeText(wall) {
     const d = new Date(wall);
     return `${d.getUTCFullYear()}-${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())} ${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
@@ -166,7 +188,7 @@
     const [model] = doc.roots;
     const attributes = model.attributes;
     attributes.height = element.clientHeight || attributes.height;
-    if (element.clientWidth < 600) attributes.min_border_left = 54;
+    if (element.clientWidth < 600) attributes.min_border_left = 60;
     if (isTouch) Object.assign(attributes.toolbar.attributes, { active_drag: null, active_scroll: null });
     const clock = data.clock ? settings.clocks[data.clock] : null;
     const shared = clock ? [...drawn.values()].find((each) => each.clock === clock) : null;
@@ -177,20 +199,36 @@
     drawn.set(key, chart);
     if (clock) {
       for (const source of chart.plot.document._all_models.values()) {
-        if (source.type === "ColumnDataSource" && source.data instanceof Map ? source.data.has("x") : source.data?.x) addTimes(source, clock);
+        if (source.type === "ColumnDataSource" && column(source, "x")) addTimes(source, clock);
       }
       setTicks(chart);
+      fitValues(chart);
       chart.plot.x_range.change.connect(() => follow(chart));
     }
+    dress(view);
     element.dataset.drawn = "true";
     for (const each of listeners) each(key, chart);
     return chart;
   }
 
+  // Variables of the page reach into the shadow roots that BokehJS draws in, so a tooltip follows the theme.
+  const TOOLTIP = `:host { --tooltip-color: var(--surface); --tooltip-text: var(--ink); --tooltip-border: var(--line);
+      border-radius: 7px; padding: 7px 10px; opacity: 1; box-shadow: 0 3px 14px rgb(0 0 0 / 0.14); }
+    .bk-tooltip-row-label { color: var(--muted); text-align: left; padding-right: 10px; }
+    .bk-tooltip-row-value { font-variant-numeric: tabular-nums; }`;
+
+  /** What BokehJS has no properties for: the look of tooltips, and one stop for the tab key instead of two. */
+  function dress(view) {
+    view.canvas_view.events_el.tabIndex = -1;
+    view.canvas_view.events_el.style.outline = "none";
+    for (const tool of view.tool_views.values()) {
+      for (const tooltip of tool.ttmodels?.values() ?? []) tooltip.stylesheets = [TOOLTIP];
+    }
+  }
+
   /** The column that hovers show as the time, from the places on the axis. */
   function addTimes(source, clock) {
-    const get = (name) => (source.data instanceof Map ? source.data.get(name) : source.data[name]);
-    const times = Float64Array.from(get("x"), (x) => wallAt(clock, x));
+    const times = Float64Array.from(column(source, "x"), (x) => wallAt(clock, x));
     if (source.data instanceof Map) source.data.set("t", times); else source.data.t = times;
   }
 
@@ -205,6 +243,8 @@
       if (chart.clock !== leader.clock) continue;
       if (chart !== leader) chart.plot.x_range.setv({ start, end });
       setTicks(chart);
+      // Later, since a drag sets the value axis of its own chart after the time axis.
+      queueMicrotask(() => fitValues(chart));
     }
     isFollowing = false;
     const { clock } = leader;
@@ -305,17 +345,14 @@
     showTheme();
   });
 
-  // --- print: a light picture of each chart, as wide as the paper
+  // --- print: a picture of each chart, as wide as the paper
 
   function beforePrint() {
     for (const chart of drawn.values()) {
-      const wasDark = isDark();
-      if (wasDark) { recolour(chart, toLight); chart.view.paint?.(); }
       const { canvas } = chart.view.export("auto", true);
-      canvas.className = "print-only";
+      canvas.className = isDark() ? "print-only of-dark" : "print-only";
       canvas.removeAttribute("style");
       chart.element.append(canvas);
-      if (wasDark) recolour(chart, toDark);
     }
   }
   function afterPrint() {
@@ -323,9 +360,17 @@
   }
   addEventListener("beforeprint", beforePrint);
   addEventListener("afterprint", afterPrint);
+
+  // From the button there is time to draw everything light and as narrow as the paper first.
   document.getElementById("print").addEventListener("click", async () => {
+    const wasDark = isDark();
+    root.classList.add("narrow");
+    if (wasDark) setTheme("light");
     await Promise.all(figures.filter(isShown).map((each) => draw(each.dataset.chart)));
+    await new Promise((resolve) => setTimeout(resolve, 700));
     print();
+    root.classList.remove("narrow");
+    if (wasDark) setTheme("dark");
   });
 
   // --- tables: rows by the ranks of a column's cells; what is unknown stays last
@@ -376,5 +421,5 @@
   }
 
   // For the script of a page that has more to do, such as a comparison.
-  window.papertape = { draw, drawn, zoom, isDark, wallAt, onDrawn: (listener) => listeners.push(listener) };
+  window.papertape = { draw, drawn, zoom, fitValues, wallAt, isDark, onDrawn: (listener) => listeners.push(listener) };
 })();

@@ -26,6 +26,8 @@ from backtests.report.plots import Chart, LegendEntry
 
 SORTABLE_FROM = 3
 """Rows from which on a table can be sorted."""
+WRAPPED_FROM = 40
+"""Letters from which on a column's text is wrapped."""
 SCROLLS_FROM = 14
 """Rows from which on a table scrolls within itself on a screen."""
 
@@ -99,6 +101,17 @@ def pairs_html(table: Table) -> str:
     return f'<div class="card pairs"><h3>{escaped(table.title)}</h3><table>{joined(rows)}</table></div>'
 
 
+def columns_html(cards: Sequence[tuple[int, str]], count: int) -> str:
+    """Cards, (rows, HTML), in at most ``count`` columns of about equal height, each card in the shortest so far."""
+    heights = [0] * min(count, len(cards))
+    columns: list[list[str]] = [[] for _ in heights]
+    for rows, card in cards:
+        shortest = heights.index(min(heights))
+        heights[shortest] += rows + 3  # its title and margins
+        columns[shortest].append(card)
+    return f'<div class="cards">{joined(f"<div>{joined(each)}</div>" for each in columns)}</div>'
+
+
 def empty_tables_html(tables: Iterable[Table]) -> str:
     """Tables without rows, as the one line that each has to say."""
     rows = [f"<div><dt>{escaped(each.title)}</dt><dd>{escaped(each.note)}</dd></div>" for each in tables]
@@ -163,14 +176,14 @@ class Page:
             f'aria-label="{escaped(chart.title)}. {escaped(chart.note)}{keys}"></div></figure>'
         )
 
-    def table(self, table: Table) -> str:
-        """HTML of a table, sortable by its columns where that makes sense."""
+    def table(self, table: Table, *, is_titled: bool = True) -> str:
+        """HTML of a table, sortable by its columns where that makes sense; its title is left out on demand."""
         assert table.key not in self._ranks, f"two tables are called {table.key}"
         is_sortable = len(table.rows) >= SORTABLE_FROM
         if is_sortable:
             self._ranks[table.key] = [_ranks([row[k] for row in table.rows]) for k in range(len(table.columns))]
         head = joined(_head_cell(column.title, column.align, column.help, is_sortable) for column in table.columns)
-        classes = ["r" if column.align is Align.RIGHT else "l" for column in table.columns]
+        classes = [_column_class(table, k) for k in range(len(table.columns))]
         rows = joined(
             "<tr>" + "".join(_cell(cell, name) for cell, name in zip(row, classes, strict=True)) + "</tr>"
             for row in table.rows
@@ -179,7 +192,7 @@ class Page:
         note = f'<p class="note">{escaped(table.note)}</p>' if table.note else ""
         long = " long" if len(table.rows) >= SCROLLS_FROM else ""
         return (
-            f'<div class="card wide"><h3>{title}</h3>{note}'
+            f'<div class="card wide">{f"<h3>{title}</h3>" if is_titled else ""}{note}'
             f'<div class="scroll{long}" tabindex="0" role="region" aria-label="{title}">'
             f'<table class="data" data-table="{key}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
             "</div></div>"
@@ -232,6 +245,13 @@ class Page:
                 "</body>\n</html>\n",
             ]
         )
+
+
+def _column_class(table: Table, k: int) -> str:
+    """Right, left, or left and wrapped, where a column holds sentences."""
+    if table.columns[k].align is Align.RIGHT:
+        return "r"
+    return "w" if any(len(row[k].text) > WRAPPED_FROM for row in table.rows) else "l"
 
 
 def _cell(cell: Cell, name: str) -> str:

@@ -14,6 +14,7 @@ class Role(StrEnum):
     """What a colour is for. The values are the names of the style sheet's variables."""
 
     INK = "ink"
+    PAGE = "page"
     MUTED = "muted"
     GRID = "grid"
     SURFACE = "surface"
@@ -36,6 +37,7 @@ class Role(StrEnum):
 
 LIGHT: Mapping[Role, str] = {
     Role.INK: "#1b2025",
+    Role.PAGE: "#f6f7f9",
     Role.MUTED: "#5c6670",
     Role.GRID: "#e7eaee",
     Role.SURFACE: "#fffffe",
@@ -57,9 +59,10 @@ LIGHT: Mapping[Role, str] = {
 }
 DARK: Mapping[Role, str] = {
     Role.INK: "#e8ebee",
+    Role.PAGE: "#11151a",
     Role.MUTED: "#9aa5b1",
-    Role.GRID: "#2c333b",
-    Role.SURFACE: "#1a1f25",
+    Role.GRID: "#29303a",
+    Role.SURFACE: "#191e25",
     Role.MAIN: "#5cb3f0",
     Role.BENCHMARK: "#d6a3cd",
     Role.GAIN: "#2fc7a4",

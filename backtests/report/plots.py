@@ -81,15 +81,18 @@ class LegendEntry:
 class Plot:
     """A plot under construction: models of Bokeh by name, each with an identifier that is unique in the document."""
 
-    def __init__(self, x_range: str, height: Height, **x_attributes: Any) -> None:
+    def __init__(self, height: Height, x_range: Json, y_range: Json) -> None:
+        """``x_range`` and ``y_range`` are attributes; with a ``start`` and an ``end`` they are those, else what fits."""
         self._count = 0
         self._parts: dict[str, list[Json]] = {name: [] for name in ("renderers", "left", "below", "center")}
         self._tools: list[Json] = []
         self._active: Json = {}
         self._written: set[str] = set()
         self.height = height
-        self._x_range = self.model(x_range, **x_attributes)
-        self.y_range = self.model("DataRange1d", range_padding=0.08)
+        self._ranges = {
+            name: self.model("Range1d" if "end" in given else "DataRange1d", **given)
+            for name, given in (("x_range", x_range), ("y_range", y_range))
+        }
 
     def model(self, name: str, **attributes: Any) -> Json:
         """A new model of Bokeh's class ``name``."""
@@ -119,9 +122,7 @@ class Plot:
         toolbar = self.model("Toolbar", tools=self._tools, logo=None, **self._active)
         root = self.model(
             "Plot",
-            x_range=self._x_range,
-            y_range=self.y_range,
-            window_axis="x",  # the value axis fits what is seen of the time
+            **self._ranges,
             height=int(self.height),
             sizing_mode="stretch_width",
             **self._parts,  # before the tools, since a model must be written before it is referred to
@@ -186,13 +187,15 @@ def currency_text(currency: str) -> str:
 # Plots to draw on.
 
 
-def time_plot(clock: Clock, *, height: Height, values: Format, floor: float | None = None) -> Plot:
+def time_plot(clock: Clock, *, height: Height, values: Format, base: float | None = None) -> Plot:
     """An empty plot over a clock's trading time: drag to zoom, ctrl and wheel to zoom.
 
-    The page's script sets the ticks. ``floor`` is a value that the value axis always shows, with a line.
+    The page's script sets the ticks, and fits the value axis to what is seen of the time. ``base`` is a value that the
+    axis then always shows, with a line.
     """
     bounds = [0.0, clock.end]
-    plot = Plot("Range1d", height, start=0.0, end=clock.end, bounds=bounds, min_interval=clock.end / ZOOM_MOST)
+    x_range = {"start": 0.0, "end": clock.end, "bounds": bounds, "min_interval": clock.end / ZOOM_MOST}
+    plot = Plot(height, x_range, {"start": 0.0, "end": 1.0})
     axis = plot.add("below", _axis(plot, ticker=plot.model("FixedTicker", ticks=[], minor_ticks=[])))
     plot.add("center", plot.model("Grid", dimension=0, axis=reference(axis), grid_line_color=LIGHT[Role.GRID]))
     _add_value_axis(plot, values)
@@ -210,17 +213,16 @@ def time_plot(clock: Clock, *, height: Height, values: Format, floor: float | No
     modifiers = {"type": "map", "entries": [["ctrl", True]]}
     plot.add_tool(plot.model("WheelZoomTool", dimensions="width", modifiers=modifiers), "scroll")
     plot.add_tool(plot.model("CrosshairTool", dimensions="height", line_color=LIGHT[Role.MUTED], line_alpha=0.5))
-    if floor is not None:
-        add_level(plot, floor, Role.MUTED, dashed=False, alpha=0.5)
-        # Bokeh fits the axis to what is drawn by glyphs; a span is none.
-        add_line(plot, source(plot, x=np.array(bounds), y=np.full(2, floor)), "y", Role.MUTED, width=0.0)
+    if base is not None:
+        add_level(plot, base, Role.MUTED, dashed=False, alpha=0.5)
+        # The axis is fitted to lines; one without a width is seen by that alone.
+        add_line(plot, source(plot, x=np.array(bounds), y=np.full(2, base)), "y", Role.MUTED, width=0.0)
     return plot
 
 
 def value_plot(*, height: Height, across: Format, values: Format) -> Plot:
     """An empty plot of values over values, from 0 up, which does not zoom."""
-    plot = Plot("DataRange1d", height, range_padding=0.02)
-    plot.y_range["attributes"]["start"] = 0
+    plot = Plot(height, {"range_padding": 0.02}, {"start": 0.0, "range_padding": 0.08})
     plot.add("below", _axis(plot, formatter=plot.model("NumeralTickFormatter", format=across)))
     _add_value_axis(plot, values)
     return plot
@@ -230,7 +232,8 @@ def _axis(plot: Plot, **parts: Json) -> Json:
     """An axis of labels alone; ``parts`` are its ticker or formatter where it has special ones."""
     return plot.model(
         "LinearAxis",
-        ticker=parts.get("ticker") or plot.model("BasicTicker", desired_num_ticks=5, mantissas=[1, 2, 5]),
+        ticker=parts.get("ticker")
+        or plot.model("BasicTicker", desired_num_ticks=3 if plot.height == Height.LOW else 5, mantissas=[1, 2, 5]),
         formatter=parts.get("formatter") or plot.model("BasicTickFormatter"),
         axis_line_color=None,
         major_tick_line_color=None,
@@ -298,11 +301,11 @@ def add_area(plot: Plot, data: Json, y: str, role: Role) -> Json:
     )  # fmt: skip
 
 
-def add_marks(plot: Plot, data: Json, y: str, mark: Mark, role: Role) -> Json:
+def add_marks(plot: Plot, data: Json, y: str, mark: Mark, role: Role, *, size: int = 9) -> Json:
     """Triangles up or down, with a rim in the page's colour that keeps them apart."""
     return _glyph(
         plot, data, "Scatter", x=_field("x"), y=_field(y), marker={"type": "value", "value": _SHAPES[mark]},
-        size={"type": "value", "value": 9}, fill_color=LIGHT[role], line_color=LIGHT[Role.SURFACE], line_width=0.8,
+        size={"type": "value", "value": size}, fill_color=LIGHT[role], line_color=LIGHT[Role.SURFACE], line_width=0.8,
     )  # fmt: skip
 
 
@@ -310,7 +313,8 @@ def add_bars(plot: Plot, data: Json, role: Role) -> Json:
     """Bars from 0 to ``top`` between ``left`` and ``right``."""
     return _glyph(
         plot, data, "Quad", left=_field("left"), right=_field("right"), top=_field("top"),
-        bottom={"type": "value", "value": 0.0}, fill_color=LIGHT[role], line_color=LIGHT[Role.SURFACE],
+        bottom={"type": "value", "value": 0.0}, fill_color=LIGHT[role], fill_alpha=0.85,
+        line_color=LIGHT[Role.SURFACE], line_width=0.6,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Times are UTC nanoseconds (int64), money is in the run's base currency, fraction
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ POINTS = 2_000
 """Points of a line that a chart draws at most: two for each pixel of a wide screen's half."""
 BARS_MAX = 60
 """Bars of a histogram at most."""
+TAILS = 6.0
+"""Interquartile ranges beyond the quartiles that a histogram reaches; further out lies next to nothing."""
 
 
 def thinned(x: NDArray[Any], values: F8, points: int = POINTS) -> I8:
@@ -86,6 +89,8 @@ def underwater(record: RunRecord) -> Underwater:
     ts = np.asarray(record.equity["ts"], np.int64)
     if not len(ts):
         return Underwater(ts, low, high)
+    if record.end > ts[-1]:
+        ts, low, high = np.append(ts, record.end), np.append(low, record.final_equity), np.append(high, 0.0)
     peak = np.maximum.accumulate(np.concatenate(([record.starting_equity], high)))[:-1]
     money = np.minimum(low - peak, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,6 +101,10 @@ def underwater(record: RunRecord) -> Underwater:
         ts = np.insert(ts, at, fall.trough_ts)
         fraction = np.insert(fraction, at, fall.depth)
         money = np.insert(money, at, fall.trough - fall.peak)
+    if record.start < ts[0]:
+        ts, fraction, money = (
+            np.insert(each, 0, first) for each, first in ((ts, record.start), (fraction, 0.0), (money, 0.0))
+        )
     return Underwater(ts, fraction, money)
 
 
@@ -178,29 +187,35 @@ def benchmark_line(record: RunRecord) -> tuple[I8, F8] | None:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """``count[k]`` values lie from ``edges[k]`` to ``edges[k + 1]``; 0 is an edge, so that each bar has one sign."""
+    """``count[k]`` values lie from ``edges[k]`` to ``edges[k + 1]``; 0 is an edge, so that each bar has one sign.
+
+    ``beyond`` values lie outside and are counted in the outermost bars.
+    """
 
     edges: F8
     count: I8
+    beyond: int
 
 
 def histogram(values: F8) -> Histogram:
     """Counts of finite values in bars of equal width: Freedman and Diaconis' width, at most ``BARS_MAX`` bars.
 
-    The width, 2 x interquartile range / cube root of n, is the one of doi:10.1007/BF01025868.
+    The width, 2 x interquartile range / cube root of n, is the one of doi:10.1007/BF01025868. The bars reach
+    ``TAILS`` interquartile ranges beyond the quartiles, or as far as there are values.
     """
     values = values[np.isfinite(values)]
     if not len(values):
-        return Histogram(np.empty(0), np.empty(0, np.int64))
+        return Histogram(np.empty(0), np.empty(0, np.int64), 0)
+    low, high = (float(each) for each in np.quantile(values, (0.25, 0.75)))
+    reach = TAILS * (high - low)
     lowest, highest = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    quartiles = np.quantile(values, (0.25, 0.75))
-    width = max(2.0 * float(quartiles[1] - quartiles[0]) / len(values) ** (1 / 3), (highest - lowest) / (BARS_MAX - 2))
-    if not width > 0.0:
-        width = 1.0
-    first, last = int(np.floor(lowest / width)), int(np.floor(highest / width)) + 1
-    bar = np.floor(values / width).astype(np.int64) - first
-    edges = np.arange(first, last + 1) * width
-    return Histogram(edges, np.bincount(np.clip(bar, 0, last - first - 1), minlength=last - first))
+    if reach > 0.0:
+        lowest, highest = max(lowest, min(low - reach, 0.0)), min(highest, max(high + reach, 0.0))
+    width = max(2.0 * (high - low) / len(values) ** (1 / 3), (highest - lowest) / (BARS_MAX - 2)) or 1.0
+    first, last = math.floor(lowest / width), math.floor(highest / width) + 1
+    bar = np.clip(np.floor(values / width), first, last - 1).astype(np.int64) - first
+    beyond = int(np.count_nonzero((values < first * width) | (values > last * width)))
+    return Histogram(np.arange(first, last + 1) * width, np.bincount(bar, minlength=last - first), beyond)
 
 
 # --- positions
@@ -282,9 +297,9 @@ def exposure(record: RunRecord, points: int = POINTS) -> Exposure:
     return Exposure(grid, long, short, equity, tuple(left_out))
 
 
-def stepped(ts: I8, values: F8) -> tuple[I8, F8]:
-    """A line of corners for a value that stays until the next time: each change is upright."""
-    return np.repeat(ts, 2)[1:], np.repeat(values, 2)[:-1]
+def stepped(x: NDArray[Any], values: F8) -> tuple[NDArray[Any], F8]:
+    """A line of corners for a value that stays until the next place: each change is upright."""
+    return np.repeat(x, 2)[1:], np.repeat(values, 2)[:-1]
 
 
 def _spread(ts: I8, count: int) -> I8:
