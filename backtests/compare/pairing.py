@@ -6,6 +6,7 @@ results exactly; docs/comparison.md has the formulas and says why they do.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,6 +88,7 @@ FILL_PAIR_COLUMNS: Mapping[str, str] = {
     "fee": "f8",
     "unmatched": "f8",  # missed or extra
 }
+_UNMATCHED = list(FILL_PAIR_COLUMNS).index("unmatched")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,7 +241,7 @@ class _Lines:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self.orders: list[tuple[str, str, Decision | None, Decision | None]] = []
-        self.fills: list[tuple[Any, ...]] = []
+        self.fills: list[list[Any]] = []
         self.without_arrival = 0
 
     def tables(self, a: RunRecord, b: RunRecord) -> tuple[Columns, Columns]:
@@ -263,7 +265,7 @@ def _match(a: object | None, b: object | None) -> Match:
     return Match.ONLY_B if a is None else Match.ONLY_A if b is None else Match.MATCHED
 
 
-def _table(rows: list[tuple[Any, ...]], layout: Mapping[str, str]) -> Columns:
+def _table(rows: list[Any], layout: Mapping[str, str]) -> Columns:
     """Rows as columns, by the earlier of their two times (0 is none)."""
     a, b = (list(layout).index(name) for name in ("ts_a", "ts_b"))
     rows.sort(key=lambda row: min(row[a] or row[b], row[b] or row[a]))
@@ -284,6 +286,7 @@ class _SymbolPairing:
         self.lines = lines
         self.mark, self.marks = _common(a.end_mark, b.end_mark)
         self.start_mark, self.start_marks = _common(a.start_mark, b.start_mark)
+        self.alone: list[Alone] = []
         self.held = tuple(book.carried + _traded(book) for book in self.books)
 
     def result(self, k: int) -> int:
@@ -306,7 +309,10 @@ class _SymbolPairing:
                 for cause, amount in self._of_decision(side, one, other):
                     found[cause] += amount
         a, b = self.books
-        found[Cause.CARRIED] = (b.carried - a.carried) * (self.mark - self.start_mark) * self.factor
+        for alone, units in settled(b.carried - a.carried, self.start_mark, self.alone, self.mark):
+            found[alone.cause] += units * self.factor
+            if alone.line is not None:
+                alone.line[_UNMATCHED] += units * self.factor / self.lines.grid.money_size
         found[Cause.MARK] = self.factor * (
             self.held[1] * (self.marks[1] - self.mark)
             - self.held[0] * (self.marks[0] - self.mark)
@@ -328,28 +334,69 @@ class _SymbolPairing:
 
     def _of_piece(self, side: str, piece: Piece, moved: int) -> list[tuple[Cause, int]]:
         a, b = piece.a, piece.b
+        size, money = self.lines.grid.size, self.lines.grid.money_size
         scale = SIGN[side] * piece.quantity * self.factor
         fee = (piece.fee_a - piece.fee_b) * self.rate
-        timing = price = alone = 0
+        line: list[Any] = [
+            _match(a, b), self.symbol, side, piece.quantity / size,
+            -1 if a is None else a.row, -1 if b is None else b.row,
+            0 if a is None else a.ts, 0 if b is None else b.ts,
+            np.nan if a is None else a.price / size, np.nan if b is None else b.price / size,
+            0.0, 0.0, 0.0, 0.0,
+        ]  # fmt: skip
+        self.lines.fills.append(line)
         if a is not None and b is not None:
             timing = scale * moved
             price = scale * (a.price - b.price) - timing
-            found = [(Cause.TIMING, timing), (Cause.PRICE, price), (Cause.FEE, fee)]
-        else:
-            alone = fee + (scale * (self.mark - b.price) if b else 0) - (scale * (self.mark - a.price) if a else 0)
-            found = [(Cause.MISSED if b is None else Cause.EXTRA, alone)]
-            fee = 0
-        size, money = self.lines.grid.size, self.lines.grid.money_size
-        self.lines.fills.append(
-            (
-                _match(a, b), self.symbol, side, piece.quantity / size,
-                -1 if a is None else a.row, -1 if b is None else b.row,
-                0 if a is None else a.ts, 0 if b is None else b.ts,
-                np.nan if a is None else a.price / size, np.nan if b is None else b.price / size,
-                timing / money, price / money, fee / money, alone / money,
-            )
-        )  # fmt: skip
-        return found
+            line[_UNMATCHED - 3 : _UNMATCHED] = timing / money, price / money, fee / money
+            return [(Cause.TIMING, timing), (Cause.PRICE, price), (Cause.FEE, fee)]
+        fill, cause, sign = (a, Cause.MISSED, -1) if a is not None else (b, Cause.EXTRA, 1)
+        assert fill is not None, "a piece is of one of the two"
+        self.alone.append(Alone(fill.ts, sign * SIGN[side], piece.quantity, fill.price, cause, line))
+        line[_UNMATCHED] = fee / money
+        return [(cause, fee)]
+
+
+class Alone(msgspec.Struct, frozen=True):
+    """A fill of one run only, as a change of the difference between b's position and a's.
+
+    ``direction`` is 1 where the difference grows. What the runs held unequally when the window began is one as well,
+    with the cause CARRIED and no line in the table of fills.
+    """
+
+    ts: int
+    direction: int
+    quantity: int
+    price: int
+    cause: Cause
+    line: list[Any] | None = None
+
+
+def settled(carried: int, start_mark: int, fills: list[Alone], mark: int) -> Iterator[tuple[Alone, int]]:
+    """What each fill of one run only contributes: pairs (fill, amount before the factor), several for one fill.
+
+    Such a fill makes the positions differ until later ones, of either run, take the difference back, the oldest first;
+    half of what that brought belongs to each of the two. What still differs in the end is valued at the mark. So a
+    fill is judged by the prices of the time in which it mattered, not by where the price went weeks later.
+    """
+    queue: deque[tuple[Alone, int]] = deque()
+    if carried:
+        queue.append((Alone(0, 1 if carried > 0 else -1, abs(carried), start_mark, Cause.CARRIED), abs(carried)))
+    for fill in sorted(fills, key=lambda each: (each.ts, each.price, each.quantity)):
+        left = fill.quantity
+        while left and queue and queue[0][0].direction != fill.direction:
+            opened, rest = queue.popleft()
+            quantity = min(left, rest)
+            middle = (opened.price + fill.price) // 2
+            yield opened, opened.direction * quantity * (middle - opened.price)
+            yield fill, fill.direction * quantity * (middle - fill.price)
+            left -= quantity
+            if rest > quantity:
+                queue.appendleft((opened, rest - quantity))
+        if left:
+            queue.append((fill, left))
+    for opened, rest in queue:
+        yield opened, opened.direction * rest * (mark - opened.price)
 
 
 def _common(a: int | None, b: int | None) -> tuple[int, tuple[int, int]]:
