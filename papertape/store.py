@@ -408,17 +408,15 @@ def load_outline(path: Path | str, *, points: int) -> RunRecord:
     """
     with _opened(run_file(path)) as database:
         manifest, metrics = _read_header(database)
+        fields = _header_fields(manifest)
+        fields |= {table: empty_columns(layout) for table, layout in _COLUMN_TABLES.items()}
+        fields["equity"] = _read_curve(database, points)
+        fields["daily"] = _columns(_select(database, "daily"), DAILY_COLUMNS)
         return RunRecord(
-            **_header_fields(manifest),
-            **{table: empty_columns(layout) for table, layout in _COLUMN_TABLES.items() if table not in _IN_OUTLINE},
-            equity=_read_curve(database, points),
-            daily=_columns(_select(database, "daily"), DAILY_COLUMNS),
+            **fields,
             metrics=metrics,
             notes=[Note(code, text, Severity(level), n) for code, text, level, n in _select(database, "notes")],
         )
-
-
-_IN_OUTLINE = ("equity", "daily")
 
 
 def _read_curve(database: sqlite3.Connection, points: int) -> Columns:

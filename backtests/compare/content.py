@@ -59,11 +59,17 @@ def attribution_text(run: ComparedRun) -> str:
     if not run.differs_in:
         return "nothing: the same inputs"
     if run.attributable_to is not None:
-        return f"{run.attributable_to} alone"
-    if len(run.differs_in) == 1:
-        return f"{run.differs_in[0]}, which is unknown"
-    shown = ", ".join(run.differs_in[:4]) + (", ..." if len(run.differs_in) > 4 else "")
+        return f"{input_name(run.attributable_to)} alone"
+    names = [input_name(key) for key in run.differs_in]
+    if len(names) == 1:
+        return f"{names[0]}, which is unknown"
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     return f"{len(run.differs_in)} inputs: {shown}"
+
+
+def input_name(key: str) -> str:
+    """An input's name as it is given: parameters by theirs alone."""
+    return key.removeprefix("parameters.")
 
 
 def input_text(key: str, value: Any, zone: str) -> str:
@@ -156,8 +162,7 @@ def _input_columns(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             cells.append(Cell(text, float(value) if is_number else text))
         numeric = all(isinstance(cell.sort, float) for cell in cells)
-        name = each.key.removeprefix("parameters.")
-        columns.append((Column(each.key, name, Align.RIGHT if numeric else Align.LEFT), cells))
+        columns.append((Column(each.key, input_name(each.key), Align.RIGHT if numeric else Align.LEFT), cells))
     return columns
 
 
@@ -231,9 +236,9 @@ def differences_table(comparison: Comparison) -> Table:
 
 
 def correlation_table(comparison: Comparison) -> Table | None:
-    """Correlations of daily returns of each run with each; None for many runs, or where none is known."""
+    """Correlations of daily returns of each run with each; None for two runs, for many, or where none is known."""
     runs, matrix = comparison.runs, comparison.correlation
-    if len(runs) > MATRIX_MAX or not np.isfinite(matrix[~np.eye(len(runs), dtype=bool)]).any():
+    if not 2 < len(runs) <= MATRIX_MAX or not np.isfinite(matrix[~np.eye(len(runs), dtype=bool)]).any():
         return None
     columns = [(Column("run", "Run", Align.LEFT), words(run.label for run in runs))]
     for number, run in enumerate(runs):

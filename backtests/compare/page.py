@@ -163,11 +163,11 @@ def _differences(page: Page, comparison: Comparison) -> Section:
 
 def _correlation(page: Page, comparison: Comparison) -> Section:
     found = correlation_table(comparison)
-    return Section("correlation", "Correlation", "" if found is None else page.table(found))
+    return Section("correlation", "Correlation", "" if found is None else page.table(found, is_titled=False))
 
 
 def _table(page: Page, table: Table) -> str:
-    return page.table(table) if table.rows else empty_tables_html([table])
+    return page.table(table, is_titled=False) if table.rows else empty_tables_html([table])
 
 
 def _pairing(page: Page, comparison: Comparison) -> Section:

@@ -66,7 +66,7 @@ def fills_table(pairing: Pairing) -> Table:
         (Column("symbol", "Symbol", Align.LEFT), words(part["symbol"])),
         (Column("side", "Side", Align.LEFT), words(part["side"])),
         (Column("quantity", "Quantity"), quantities(part["quantity"])),
-        times("ts_a", "First", part["ts_a"], pairing.zone, never="-"),
+        times("ts", "Filled", np.where(part["ts_a"] != 0, part["ts_a"], part["ts_b"]), pairing.zone),
         (Column("later", "Second later by"), [
             Cell(seconds_text(ns), float(ns)) if known else UNKNOWN for ns, known in zip(later, both, strict=True)
         ]),
