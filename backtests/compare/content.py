@@ -35,13 +35,13 @@ _DIFFERENCES = ("net_profit", "total_return", "sharpe", "max_drawdown")
 _OWN_WORDS = {"data", "window", "code"}
 
 
-def difference_text(definition: Definition, value: float | None, currency: str = "") -> str:
+def difference_text(definition: Definition, value: float | None) -> str:
     """A difference to the base, with its sign; of percentages in percentage points."""
     if value is None:
         return NOT_AVAILABLE
     if definition.unit is Unit.PERCENT:
         return f"{value * 100.0 + 0.0:+,.2f} pp" if round(value * 100.0, 2) else "0.00 pp"
-    text = metric_text(definition, abs(value), currency)
+    text = definition.show(abs(value))
     is_nothing = not any(digit in text for digit in "123456789")
     return text if is_nothing else ("+" if value > 0.0 else "-") + text
 
