@@ -44,7 +44,7 @@ LIGHT: Mapping[Role, str] = {
     Role.MAIN: "#0b62a4",
     Role.BENCHMARK: "#8a5a83",
     Role.GAIN: "#00806a",
-    Role.LOSS: "#c8500a",
+    Role.LOSS: "#bd4a06",
     Role.WARNING: "#8f5f00",
     Role.SERIES_1: "#0072b2",
     Role.SERIES_2: "#d55e00",

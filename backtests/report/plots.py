@@ -138,7 +138,7 @@ class Plot:
             lod_threshold=None,
             title=None,
         )
-        return {"version": version, "title": "", "roots": [root]}
+        return {"version": version, "title": "", "config": self.model("DocumentConfig"), "roots": [root]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from papertape.core.series import F8, I8
 
 POINTS = 2_000
 """Points of a line that a chart draws at most: two for each pixel of a wide screen's half."""
+PAUSE = 4.0
+"""Buckets of equity further apart than this many times the usual were parted by a pause."""
 BARS_MAX = 60
 """Bars of a histogram at most."""
 TAILS = 6.0
@@ -58,9 +60,25 @@ def bucket_line(columns: Columns) -> tuple[I8, F8]:
     return ts[known], values[known]
 
 
+def with_pauses(columns: Columns) -> Columns:
+    """Buckets of equity, and in front of each that follows a pause one that says it stayed as it was.
+
+    There are no buckets while nothing is held, since equity does not change then: a line drawn across such a pause
+    would show a slope that never was.
+    """
+    ts = np.asarray(columns["ts"], np.int64)
+    apart = np.diff(ts)
+    after = np.flatnonzero(apart > PAUSE * np.median(apart)) + 1 if len(apart) else np.empty(0, np.int64)
+    last = np.asarray(columns["last"], np.float64)
+    result: Columns = {"ts": np.insert(ts, after, ts[after] - 1)}
+    for name in ("last", "low", "high"):
+        result[name] = np.insert(np.asarray(columns[name], np.float64), after, last[after - 1])
+    return result
+
+
 def equity_line(record: RunRecord) -> tuple[I8, F8]:
     """(times, net liquidation) from the run's start to its end; the drawdown's exact extremes are among the points."""
-    ts, values = bucket_line(record.equity)
+    ts, values = bucket_line(with_pauses(record.equity))
     fall = record.drawdown
     exact = [(t, v) for t, v in ((fall.peak_ts, fall.peak), (fall.trough_ts, fall.trough)) if t]
     more = [(record.start, record.starting_equity), *exact, (record.end, record.final_equity)]
@@ -85,8 +103,8 @@ def underwater(record: RunRecord) -> Underwater:
     Within a bucket it is not known whether the low came before the high; its low is measured from the maximum before
     the bucket, so that no fall is invented. The deepest fall, which is known exactly, is put in as it is.
     """
-    low, high = (np.asarray(record.equity[name], np.float64) for name in ("low", "high"))
-    ts = np.asarray(record.equity["ts"], np.int64)
+    buckets = with_pauses(record.equity)
+    ts, low, high = buckets["ts"], buckets["low"], buckets["high"]
     if not len(ts):
         return Underwater(ts, low, high)
     if record.end > ts[-1]:
