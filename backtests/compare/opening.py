@@ -33,7 +33,7 @@ def compare(*runs: AnyRun, base: AnyRun | int | None = None, tolerance_s: float 
         raise ConfigError(f"{len(given)} runs: at most {RUNS_MAX} can be compared at once")
     if not 0.0 <= tolerance_s <= 86_400.0:
         raise ConfigError(f"a tolerance of {tolerance_s:g} s: 0 to 86400 is needed")
-    points = 4 * points_for(len(given))
+    points = points_for(len(given)) - 1  # the start is one more
     records = [run if isinstance(run, RunRecord) else load_outline(run, points=points) for run in given]
     pairing, note = None, ""
     if len(given) == 2:

@@ -58,7 +58,9 @@ def folder(tmp_path_factory, year_record, short_record):
             [short_record, replace(short_record)], ["a-1", "b-2"], pairing=pair_runs(short_record, short_record)
         ),
         "hostile": make_comparison(
-            [hostile, slipped], [HOSTILE, HOSTILE + "2"], pairing=pair_runs(hostile, slipped, (HOSTILE, HOSTILE + "2"))
+            [hostile, slipped],
+            [f"{HOSTILE}-<b>1</b>", f"{HOSTILE}-<b>2</b>"],
+            pairing=pair_runs(hostile, slipped, (HOSTILE, HOSTILE + "2")),
         ),
     }
     for name, comparison in pages.items():
@@ -211,16 +213,27 @@ def test_zooming_one_chart_zooms_the_other(opened):
 
 def test_a_hostile_name_is_text_wherever_it_stands(opened):
     page = opened("hostile")
-    assert "owned" not in page.evaluate("document.title.replace(/document.title='owned'/g, '')")
-    assert page.locator("img").count() == 0
-    box = page.locator("#plot-growth").bounding_box()
+    everything = """() => {
+        const found = [];
+        const walk = root => { for (const each of root.querySelectorAll("*")) { found.push(each); if (each.shadowRoot) walk(each.shadowRoot); } };
+        walk(document);
+        return [found.filter(each => ["IMG", "B"].includes(each.tagName)).length, found.filter(each => each.classList.contains("bk-tooltip-content")).map(each => each.innerText)];
+    }"""
+    on_a_line = """() => {
+        const chart = papertape.drawn.get("growth"), line = chart.plot.renderers.find(each => each.name === "slot-0");
+        const get = name => line.data_source.data instanceof Map ? line.data_source.data.get(name) : line.data_source.data[name];
+        const k = Math.floor(get("x").length / 2), { x_scale, y_scale } = chart.view.views.find_one(line).coordinates;
+        const box = chart.element.getBoundingClientRect();
+        return [box.left + x_scale.compute(get("x")[k]), box.top + y_scale.compute(get("y")[k])];
+    }"""
     page.locator("#plot-growth").scroll_into_view_if_needed()
-    box = page.locator("#plot-growth").bounding_box()
-    for share in (0.3, 0.5, 0.7, 0.9):
-        for height in range(20, int(box["height"]), 12):
-            page.mouse.move(box["x"] + share * box["width"], box["y"] + height)
-    assert page.locator("img").count() == 0
-    assert page.locator("#chosen").inner_text().count("<img src=x") == 0  # labels are numbers where names are long
+    page.mouse.move(*page.evaluate(on_a_line))
+    page.wait_for_timeout(300)
+    unsafe, texts = page.evaluate(everything)
+    assert unsafe == 0
+    assert "<b>1</b>" in " ".join(texts), "no hover showed a name"
+    assert page.title().startswith("2 runs of <img")
+    assert "<b>1</b> (base)" in page.locator("#chosen").inner_text()
     assert "<img src=x onerror" in page.locator("header").inner_text()
 
 
