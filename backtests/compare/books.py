@@ -76,12 +76,14 @@ class Book:
     """A run's symbols; ``is_whole`` where no fill lies outside the window: then its stored result is that of the window.
 
     ``outside`` counts the fills that do. ``approximate`` names symbols that are marked at a stored price bucket,
-    because the window ends or begins in the middle of the run.
+    because the window ends or begins in the middle of the run. ``unexplained`` names symbols of which a whole run holds
+    something else in the end than its fills add up to.
     """
 
     symbols: dict[str, SymbolBook]
     outside: int
     approximate: tuple[str, ...]
+    unexplained: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -206,7 +208,22 @@ def make_book(record: RunRecord, start: int, end: int, grid: Grid) -> Book:
     for book in symbols.values():
         for listed in book.decisions.values():
             listed.sort(key=lambda each: (each.ts, each.row))
-    return Book(symbols, outside, approximate)
+    return Book(symbols, outside, approximate, () if outside else _unexplained(record, grid))
+
+
+def _unexplained(record: RunRecord, grid: Grid) -> tuple[str, ...]:
+    """Symbols whose stored position is not what the run's fills, in units of after all splits, add up to."""
+    held: dict[str, int] = {}
+    columns = (record.fills[name].tolist() for name in ("ts", "symbol", "side", "quantity"))
+    for ts, symbol, side, quantity in zip(*columns, strict=True):
+        held[symbol] = held.get(symbol, 0) + SIGN[side] * grid.quantity(symbol, ts, quantity)
+    stored = dict(zip(record.positions["symbol"].tolist(), record.positions["quantity"].tolist(), strict=True))
+    found = []
+    for symbol, total in held.items():
+        quantity = total / grid.size / float(grid.units(symbol, record.end) or 1)
+        if not math.isclose(quantity, stored.get(symbol, 0.0), rel_tol=1e-9, abs_tol=1e-6):
+            found.append(symbol)
+    return tuple(found)
 
 
 def _decisions(

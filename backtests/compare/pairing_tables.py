@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from backtests.compare.causes import CAUSE_TEXTS, Cause
 from backtests.compare.content import seconds_text
-from backtests.compare.pairing import CAUSE_TEXTS, Cause, Match, Pairing
+from backtests.compare.pairing import Match, Pairing
 from backtests.report.cells import UNKNOWN, amount_text, money, prices, quantities, sign_tone, times, words
 from backtests.report.parts import Align, Cell, Column, Table, from_columns
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backtests.compare.causes import CAUSE_TEXTS
 from backtests.compare.comparison import ComparedRun, Comparison, MetricRow
 from backtests.compare.content import (
     attribution_text,
@@ -14,7 +15,7 @@ from backtests.compare.content import (
     shown_rows,
     warning_texts,
 )
-from backtests.compare.pairing import CAUSE_TEXTS, Pairing
+from backtests.compare.pairing import Pairing
 from backtests.compare.pairing_tables import counts_text, symbols_table
 from backtests.definitions import NOT_AVAILABLE, Definition, Unit
 from backtests.report.cells import amount_text

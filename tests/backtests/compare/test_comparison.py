@@ -223,7 +223,7 @@ def test_a_curve_starts_at_nothing_and_is_never_deeper_than_the_run_was(equity: 
 
 def walk(seed: int, days: int = 60) -> list[float]:
     steps = np.random.default_rng(seed).normal(0.001, 0.01, days)
-    return (100.0 * np.cumprod(1.0 + steps)).tolist()
+    return [float(each) for each in 100.0 * np.cumprod(1.0 + steps)]
 
 
 def test_correlations_are_those_of_numpy_where_all_days_are_common() -> None:

@@ -16,13 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtests.compare.alignment import Decisions, align
-from backtests.compare.pairing import (
-    Cause,
-    Match,
-    Pairing,
-    pair_runs,
-    why_unpaired,
-)
+from backtests.compare.causes import Cause
+from backtests.compare.pairing import Match, Pairing, pair_runs, why_unpaired
 from papertape import Strategy, backtest, moved
 from papertape.core.errors import DataError
 from papertape.core.model import EventKind, Instrument
@@ -198,6 +193,15 @@ def test_decisions_on_either_side_of_a_split_are_in_the_same_units() -> None:
     assert pairing.causes[Cause.OTHER] == 0.0
     assert pairing.difference == -11.0
     assert_adds_up(pairing)
+
+
+def test_a_position_that_no_fill_explains_is_said() -> None:
+    run = a_run([(T0, "AAA", "BUY", 100.0, [(T0 + S, 10.0, 100.0, 0.0)])])
+    assert pair_runs(run, run).notes == ()
+    split = a_run([(T0, "AAA", "BUY", 100.0, [(T0 + S, 10.0, 100.0, 0.0)])])
+    split.positions["quantity"][0] = 20.0
+    (note,) = pair_runs(run, split).notes
+    assert note.startswith("b holds something else in the end than its fills add up to")
 
 
 def test_a_dividend_that_one_run_got_is_neither_price_nor_missed() -> None:
