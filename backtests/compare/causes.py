@@ -7,25 +7,14 @@ from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Why the second run's result is not the first's. Definitions: docs/comparison.md, and ``CAUSE_TEXTS``."""
-
-    PRICE = "price"
-    TIMING = "timing"
-    FEE = "fee"
-    MISSED = "missed"
-    EXTRA = "extra"
-    CARRIED = "carried"
-    MARK = "mark"
-    OTHER = "other"
-
-
-CAUSE_TEXTS: Mapping[Cause, str] = {
-    Cause.PRICE: "the same decision was filled at another price, beyond what the market had moved between the decisions",
-    Cause.TIMING: "the market moved between the two times at which the same decision was taken",
-    Cause.FEE: "the same quantity cost another fee",
+    """Why the second run's result is not the first's. Definitions: docs/comparison.md, and ``CAUSE_TEXTS: Mapping[Cause, str] = {
+    Cause.PRICE: "another price for the same decision, beyond timing",
+    Cause.TIMING: "the market moved between the times of the decisions",
+    Cause.FEE: "another fee for the same quantity",
     Cause.MISSED: "filled in the first run only",
     Cause.EXTRA: "filled in the second run only",
-    Cause.CARRIED: "held when the window began",
-    Cause.MARK: "what was held at the ends of the window was valued at other prices",
-    Cause.OTHER: "not from fills: dividends, exchange rates, deposits, rounding",
+    Cause.CARRIED: "held differently when the window began",
+    Cause.MARK: "what was held was valued at other prices",
+    Cause.OTHER: "not from fills: dividends, exchange rates, rounding",
 }
+"""Each cause in a few words, in the order in which causes are shown."""

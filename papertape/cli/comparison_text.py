@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from backtests.compare.causes import CAUSE_TEXTS
+from backtests.compare.causes import CAUSE_TEXTS, Cause
 from backtests.compare.comparison import ComparedRun, Comparison, MetricRow
 from backtests.compare.content import (
     attribution_text,
@@ -37,10 +38,11 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     lines = [f"{heading(clean(headline(comparison)))}  base {clean(runs[comparison.base].label)}"]
     lines += [warn(line) for text in warning_texts(comparison) for line in wrapped(clean(text), rest="    ")]
-    few = len(runs) <= COLUMNS_MAX
+    beside = _metrics_of_few(comparison) if len(runs) <= COLUMNS_MAX else []
+    few = bool(beside) and all(_width(line) <= WIDTH for line in beside)
     sections = [
         _list_of_few(comparison) if few else [],
-        _metrics_of_few(comparison) if few else _metrics_of_many(comparison),
+        beside if few else _metrics_of_many(comparison),
         _inputs(comparison),
         _daily(comparison) if few else [],
         _paired(comparison),
@@ -60,7 +62,7 @@ def _list_of_few(comparison: Comparison) -> list[str]:
         for run in comparison.runs
     ]  # fmt: skip
     header = ("run", "strategy", "mode", "from", "to", "sessions", "events")
-    return table(header, rows, left=("run", "strategy", "mode", "from", "to"))
+    return _fitted(header, rows, ("run", "strategy", "mode", "from", "to"), ("events", "sessions", "mode"))
 
 
 def _metrics_of_few(comparison: Comparison) -> list[str]:
@@ -128,8 +130,31 @@ def _metrics_of_many(comparison: Comparison) -> list[str]:
         rows.append([*cells, "" if number == comparison.base else _short(run)])
     titles = [comparison.row(key).definition.title.lower().replace("total ", "").replace("max ", "") for key in keys]
     header = ["run", titles[0], "less base", *titles[1:], "daily, less base"]
-    note = f"{INDENT}{_STAR} the best of a column; daily in basis points with its interval of 95 %; ! beyond chance"
-    return [heading("Runs, the best first"), *table(header, rows, left=("run",)), note]
+    note = f"{_STAR} the best of a column; daily in basis points with its interval of 95 %; ! beyond chance"
+    return [heading("Runs, the best first"), *_fitted(header, rows, ("run",), ("trades", "drawdown")), *wrapped(note)]
+
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _width(line: str) -> int:
+    """Columns that a line takes on a terminal."""
+    return len(_STYLE.sub("", line))
+
+
+def _fitted(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str], spare: Sequence[str]
+) -> list[str]:
+    """A table of at most 80 columns: while it is wider, the first of the ``spare`` columns goes."""
+    lines = table(header, rows, left=left)
+    for name in spare:
+        if max(_width(line) for line in lines) <= WIDTH or name not in header:
+            continue
+        place = list(header).index(name)
+        header = [*header[:place], *header[place + 1 :]]
+        rows = [[*row[:place], *row[place + 1 :]] for row in rows]
+        lines = table(header, rows, left=left)
+    return lines
 
 
 def _points(change: float | None) -> str:
@@ -152,7 +177,7 @@ def _inputs(comparison: Comparison) -> list[str]:
             f"{INDENT}nothing: parameters, settings, data, code and versions are the same",
         ]
     found = differences_table(comparison)
-    room = max(8, min(CUT, (WIDTH - 30) // max(len(found.columns) - 1, 1)))
+    room = max(8, min(CUT, (WIDTH - 28) // max(len(found.columns) - 1, 1) - 2))
     rows = [[_cut(row[0].text, 26), *(_cut(cell.text, room) for cell in row[1:])] for row in found.rows]
     lines = [
         heading("Set differently"),
@@ -214,7 +239,10 @@ def _paired(comparison: Comparison) -> list[str]:
         rows = [[cell.text for cell in row] for row in by_symbol.rows[:10]]
         more = [f"{INDENT}... and {len(by_symbol.rows) - 10:,} more"] if len(by_symbol.rows) > 10 else []
         lines += ["", heading(f"By symbol, in {clean(pairing.currency)}")]
-        lines += [*table([column.title for column in by_symbol.columns], rows, left=("Symbol",)), *more]
+        titles = [column.title for column in by_symbol.columns]
+        sums = {name: abs(pairing.causes[name]) for name in CAUSE_TEXTS}
+        spare = sorted((name.value for name in sums if name in titles), key=lambda name: sums[Cause(name)])
+        lines += [*_fitted(titles, rows, ("Symbol",), spare), *more]
     return lines
 
 
@@ -225,7 +253,7 @@ def _label(comparison: Comparison, name: str) -> str:
 def _causes(pairing: Pairing, first: str, second: str) -> list[str]:
     """The causes as a sum."""
     amounts = [(cause.value, pairing.causes[cause], CAUSE_TEXTS[cause]) for cause in CAUSE_TEXTS]
-    rows = [(name, amount_text(amount, signed=True), _cut(text, 52)) for name, amount, text in amounts if amount]
+    rows = [(name, amount_text(amount, signed=True), text) for name, amount, text in amounts if amount]
     rows.append(("difference", amount_text(pairing.difference, signed=True), "exactly the sum of these"))
     profits = f"net profit {amount_text(pairing.profit_a)} of {first}, {amount_text(pairing.profit_b)} of {second}"
     return [*wrapped(profits), *table(("cause", clean(pairing.currency), ""), rows, left=("cause", ""))]
