@@ -55,10 +55,10 @@ def _duration(seconds: float) -> str:
 
 
 _SHOW = {
-    Unit.PERCENT: lambda value: f"{value * 100:,.2f} %",
-    Unit.RATIO: lambda value: f"{value:,.2f}",
-    Unit.MONEY: lambda value: f"{value:,.2f}",
-    Unit.COUNT: lambda value: f"{value:,.0f}",
+    Unit.PERCENT: lambda value: f"{value * 100:z,.2f} %",
+    Unit.RATIO: lambda value: f"{value:z,.2f}",
+    Unit.MONEY: lambda value: f"{value:z,.2f}",
+    Unit.COUNT: lambda value: f"{value:z,.0f}",
     Unit.DURATION: _duration,
 }
 

@@ -14,6 +14,12 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NS_DIGITS = 9
 
 
+def iso_utc(ns: int) -> str:
+    """Nanoseconds since 1970-01-01 UTC as ISO-8601 text with nine decimals, ``2026-03-02T14:30:00.000000000Z``."""
+    seconds, rest = divmod(int(ns), NS_PER_S)
+    return f"{np.datetime64(seconds, 's')}.{rest:09}Z"
+
+
 def _local(ns: int, zone: str) -> dt.datetime:
     return (_EPOCH + dt.timedelta(seconds=ns // NS_PER_S)).astimezone(ZoneInfo(zone))
 

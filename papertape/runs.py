@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from papertape.core.errors import DataError
-from papertape.core.model import NS_PER_S, Severity
+from papertape.core.model import Severity
 from papertape.core.record import RunRecord
+from papertape.moments import iso_utc
 from papertape.store import (
     FILE_NAME,
     is_time,
@@ -36,12 +37,6 @@ GUARD_EVENTS_SHOWN = 100
 """Guard events that a JSON summary holds at most; the run has all of them."""
 
 
-def iso_utc(ns: int) -> str:
-    """Nanoseconds since 1970-01-01 UTC as ISO-8601 text with nine decimals, ``2026-03-02T14:30:00.000000000Z``."""
-    seconds, rest = divmod(int(ns), NS_PER_S)
-    return f"{np.datetime64(seconds, 's')}.{rest:09}Z"
-
-
 def _times(ns: NDArray[Any]) -> pd.DatetimeIndex:
     """Nanoseconds as UTC times; 0, which is a time that has not come, as NaT."""
     import pandas as pd
@@ -51,11 +46,28 @@ def _times(ns: NDArray[Any]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(values.view("M8[ns]"), tz="UTC")
 
 
+def _midnights(days: NDArray[Any]) -> pd.DatetimeIndex:
+    """Days since 1970-01-01 as midnights UTC."""
+    import pandas as pd
+
+    dates = np.asarray(days, dtype=np.int64).view("M8[D]").astype("M8[ns]")
+    return pd.DatetimeIndex(dates, name="date", tz="UTC")
+
+
 def _frame(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     """Columns as a DataFrame; columns of times become UTC times."""
     import pandas as pd
 
     return pd.DataFrame({name: _times(column) if is_time(name) else column for name, column in columns.items()})
+
+
+def _stacked(key: str, parts: Mapping[str, Mapping[str, NDArray[Any]]], names: tuple[str, ...]) -> pd.DataFrame:
+    """Tables of equal columns below each other, the name of each in a first column ``key``."""
+    import pandas as pd
+
+    parts = parts or {"": dict.fromkeys(names, np.empty(0))}
+    frames = [_frame(columns).assign(**{key: name}) for name, columns in parts.items()]
+    return pd.concat(frames, ignore_index=True)[[key, *names]]
 
 
 def _table(rows: list[tuple[Any, ...]], names: tuple[str, ...]) -> pd.DataFrame:
@@ -136,6 +148,53 @@ class Run:
         place = f", {str(self.path)!r}" if self.path else ""
         return f"{name}, equity {shown} {manifest['currency']}{fallen}{tripped}{place})"
 
+    def _repr_html_(self) -> str:
+        from papertape.run_html import run_html
+
+        return run_html(self.record, "" if self.path is None else str(self.path))
+
+    def to_csv(self, folder: Path | str) -> Path:
+        """Write every list of the run as ``<list>.csv`` into a folder, and ``manifest.json``; returns the folder.
+
+        Lists are fills, orders, trades, positions, equity, points, daily, scans, guard, notes, log, metrics, custom,
+        prices and returns. Times are ISO-8601 (UTC, to the nanosecond), numbers exact, the unknown empty; a text that
+        a spreadsheet would take for a formula gets an apostrophe. Raises DataError where the folder cannot be written.
+        """
+        from papertape.exports import write_csv
+
+        return write_csv(self.record, Path(folder))
+
+    def to_parquet(self, folder: Path | str) -> Path:
+        """The same lists as ``<list>.parquet``; times are UTC timestamps to the nanosecond. Needs PyArrow.
+
+        Raises ConfigError without it, DataError where the folder cannot be written.
+        """
+        from papertape.exports import write_parquet
+
+        return write_parquet(self.record, Path(folder), self._list_frame)
+
+    def _list_frame(self, name: str) -> pd.DataFrame:
+        """One of the lists as a table without an index."""
+        import pandas as pd
+
+        record = self.record
+        match name:
+            case "equity":
+                return self.equity_buckets
+            case "daily" | "returns":
+                return pd.DataFrame(getattr(self, name).reset_index())
+            case "custom":
+                series = {key: {"ts": ts, "value": values} for key, (ts, values) in record.custom.items()}
+                return _stacked("name", series, ("ts", "value"))
+            case "prices":
+                return _stacked("symbol", record.prices, ("ts", "last", "low", "high"))
+            case "metrics":
+                values = np.array(list(self.metrics.values()), dtype=np.float64)
+                return pd.DataFrame({"name": list(self.metrics), "value": values})
+        frame = getattr(self, name)
+        assert isinstance(frame, pd.DataFrame), name
+        return frame
+
     # --- its tables
 
     @functools.cached_property
@@ -184,6 +243,46 @@ class Run:
         columns = self.record.daily
         dates = pd.DatetimeIndex(np.asarray(columns["date"], dtype=np.int64).view("M8[D]").astype("M8[s]"), name="date")
         return _frame({"ts": columns["ts"], "equity": columns["equity"]}).set_index(dates)
+
+    @functools.cached_property
+    def returns(self) -> pd.Series[float]:
+        """Daily returns, not cumulated, by session: equity at its close / at the close before (the start) - 1.
+
+        Indexed by the session's date at midnight UTC, as pyfolio wants returns; QuantStats takes it too. NaN where
+        equity was not positive.
+        """
+        import pandas as pd
+
+        from papertape.listing import daily_returns
+
+        dates, returns = daily_returns(self.record)
+        return pd.Series(returns, index=_midnights(dates), name="return", dtype=float)
+
+    @functools.cached_property
+    def transactions(self) -> pd.DataFrame:
+        """Fills as pyfolio wants transactions: amount (sales below zero), price, symbol; indexed by time (UTC)."""
+        import pandas as pd
+
+        from papertape.holdings import signed_quantities
+
+        fills = self.record.fills
+        columns = {"amount": signed_quantities(self.record), "price": fills["price"], "symbol": fills["symbol"]}
+        return pd.DataFrame(columns, index=_times(fills["ts"]).rename("ts"))
+
+    @functools.cached_property
+    def positions_daily(self) -> pd.DataFrame:
+        """Value of each position and of cash at each session's end, as pyfolio wants positions: symbols, then cash.
+
+        In the account's currency, shorts below zero; indexed as ``returns``. See ``papertape.holdings`` for how exact
+        it is. Raises DataError where the run cannot tell (a split on the way, several currencies).
+        """
+        import pandas as pd
+
+        from papertape.holdings import daily_holdings
+
+        held = daily_holdings(self.record)
+        frame = pd.DataFrame(held.values, columns=list(held.symbols), index=_midnights(self.record.daily["date"]))
+        return frame.assign(cash=held.cash)
 
     @functools.cached_property
     def scans(self) -> pd.DataFrame:

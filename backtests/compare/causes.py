@@ -7,7 +7,19 @@ from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Why the second run's result is not the first's. Definitions: docs/comparison.md, and ``CAUSE_TEXTS: Mapping[Cause, str] = {
+    """Why the second run's result is not the first's. Definitions: docs/comparison.md, and ``CAUSE_TEXTS``."""
+
+    PRICE = "price"
+    TIMING = "timing"
+    FEE = "fee"
+    MISSED = "missed"
+    EXTRA = "extra"
+    CARRIED = "carried"
+    MARK = "mark"
+    OTHER = "other"
+
+
+CAUSE_TEXTS: Mapping[Cause, str] = {
     Cause.PRICE: "another price for the same decision, beyond timing",
     Cause.TIMING: "the market moved between the times of the decisions",
     Cause.FEE: "another fee for the same quantity",

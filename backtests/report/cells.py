@@ -35,19 +35,18 @@ def amount_text(value: float, *, signed: bool = False) -> str:
 
 def quantity_text(value: float) -> str:
     """A quantity with the decimals that it has, at most six."""
-    return f"{value + 0.0:,.6f}".rstrip("0").rstrip(".")
+    return f"{value:z,.6f}".rstrip("0").rstrip(".")
 
 
 def _numbers(values: Iterable[float], text: str, *, scale: float = 1.0, end: str = "") -> list[Cell]:
     return [
-        UNKNOWN if math.isnan(value) else Cell(format(value * scale + 0.0, text) + end, value)
-        for value in map(float, values)
+        UNKNOWN if math.isnan(value) else Cell(format(value * scale, text) + end, value) for value in map(float, values)
     ]
 
 
 def counts(values: Iterable[float]) -> list[Cell]:
     """Whole numbers."""
-    return _numbers(values, ",.0f")
+    return _numbers(values, "z,.0f")
 
 
 def quantities(values: Iterable[float]) -> list[Cell]:
@@ -60,17 +59,17 @@ def prices(values: NDArray[np.float64]) -> list[Cell]:
     known = values[np.isfinite(values)]
     fits = (d for d in _PRICE_DECIMALS if not len(known) or np.abs(known - np.round(known, d)).max() < 1e-9)
     most = _SMALL_PRICE_DECIMALS if len(known) and np.abs(known).max() < 1.0 else _PRICE_DECIMALS[-1]
-    return _numbers(values, f",.{next(fits, most)}f")
+    return _numbers(values, f"z,.{next(fits, most)}f")
 
 
 def percents(values: Iterable[float]) -> list[Cell]:
     """Fractions as percent."""
-    return _numbers(values, ",.2f", scale=100.0, end=" %")
+    return _numbers(values, "z,.2f", scale=100.0, end=" %")
 
 
 def basis_points(values: Iterable[float]) -> list[Cell]:
     """Fractions as hundredths of a percent."""
-    return _numbers(values, ",.1f", scale=1e4, end=" bp")
+    return _numbers(values, "z,.1f", scale=1e4, end=" bp")
 
 
 def money(

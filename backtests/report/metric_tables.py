@@ -29,12 +29,12 @@ class Group(Enum):
     BENCHMARK = ("benchmark", "Against the benchmark", ("beta", "alpha", "correlation"))
     TRADES = (
         "trade_figures",
-        "Trades in figures",
+        "Trades",
         ("trades", "win_rate", "expectancy", "profit_factor", "average_win", "average_loss", "payoff", "best_trade",
          "worst_trade", "average_duration_s", "longest_win_streak", "longest_loss_streak", "average_mae",
          "average_mfe"),
     )  # fmt: skip
-    COSTS = ("cost_figures", "Costs in figures", ("fees", "slippage"))
+    COSTS = ("cost_figures", "Costs", ("fees", "slippage"))
     ACTIVITY = (
         "activity",
         "Activity",
@@ -49,11 +49,15 @@ class Group(Enum):
         return key
 
 
-NEEDS_DAYS = frozenset({*Group.BENCHMARK.value[2], *(set(Group.RISK.value[2]) - {"max_drawdown"}), "cagr"})
+NEEDS_DAYS = frozenset({*Group.RISK.value[2], "alpha", "cagr"} - {"max_drawdown"})
 """Metrics by the year or of daily returns: no word of them in the report of a run shorter than a day."""
 
 _LONG = (Group.RESULT, Group.RISK, Group.BENCHMARK, Group.TRADES, Group.COSTS, Group.ACTIVITY)
-_SHORT = (Group.RESULT, Group.TRADES, Group.COSTS, Group.RISK, Group.ACTIVITY)
+_SHORT = (Group.RESULT, Group.TRADES, Group.COSTS, Group.RISK, Group.BENCHMARK, Group.ACTIVITY)
+ORDERS_ENDED = ("orders_filled", "orders_cancelled", "orders_rejected", "orders_expired")
+STILL_WORKING = "Orders still working"
+FILLS = "Fills"
+"""Titles of rows that are no metrics."""
 
 _COLUMNS = (
     Column("metric", "Metric", Align.LEFT),
@@ -74,9 +78,7 @@ def metric_text(definition: Definition, value: float | None, currency: str) -> s
     """A metric as a report shows it, money with its currency."""
     if value is None:
         return NOT_AVAILABLE
-    return (
-        f"{definition.show(value + 0.0)} {currency}" if definition.unit is Unit.MONEY else definition.show(value + 0.0)
-    )
+    return f"{definition.show(value)} {currency}" if definition.unit is Unit.MONEY else definition.show(value)
 
 
 def _table(record: RunRecord, group: Group, *, is_short: bool) -> Table:
@@ -88,6 +90,12 @@ def _table(record: RunRecord, group: Group, *, is_short: bool) -> Table:
         rows.append(_metric(record, name))
         if name == "max_drawdown":
             rows += _drawdown(record)
+        elif name == "orders_filled":
+            rows.append(_count_row(FILLS, len(record.fills["ts"]), "Executions; an order may have several."))
+        elif name == "orders_expired":
+            rows.append(
+                _count_row(STILL_WORKING, orders_working(record), "Orders that had not ended when the run did.")
+            )
     return Table(f"metrics_{key}", title, _COLUMNS, tuple(rows))
 
 
@@ -97,6 +105,16 @@ def _metric(record: RunRecord, name: str) -> _Row:
     tone = sign_tone(value) if value is not None and name in SIGNED else Tone.NONE
     shown = Cell(metric_text(definition, value, record.currency), value, tone)
     return Cell(definition.title, definition.title), shown, Cell(definition.text)
+
+
+def orders_working(record: RunRecord) -> int:
+    """How many orders had not ended when the run did."""
+    ended = sum(record.metrics.get(key) or 0.0 for key in ORDERS_ENDED)
+    return int((record.metrics.get("orders_submitted") or 0.0) - ended)
+
+
+def _count_row(title: str, count: int, definition: str) -> _Row:
+    return _row(title, f"{count:,}", float(count), definition)
 
 
 def _row(title: str, text: str, sort: float | None, definition: str) -> _Row:

@@ -184,19 +184,22 @@
   async function drawNow(key) {
     const element = document.getElementById(`plot-${key}`);
     const data = JSON.parse(document.getElementById(`data-${key}`).textContent);
-    const doc = isDark() ? recoloured(data.doc, toDark) : data.doc;
+    const wasDark = isDark();
+    const doc = wasDark ? recoloured(data.doc, toDark) : data.doc;
     const [model] = doc.roots;
     const attributes = model.attributes;
     attributes.height = element.clientHeight || attributes.height;
     if (element.clientWidth < 600) attributes.min_border_left = 60;
     if (isTouch) Object.assign(attributes.toolbar.attributes, { active_drag: null, active_scroll: null });
     const clock = data.clock ? settings.clocks[data.clock] : null;
-    const shared = clock ? [...drawn.values()].find((each) => each.clock === clock) : null;
-    if (shared) Object.assign(attributes.x_range.attributes, { start: shared.plot.x_range.start, end: shared.plot.x_range.end });
     await Bokeh.embed.embed_item({ doc, root_id: model.id, target_id: element.id });
     const view = Bokeh.index[model.id];
     const chart = { key, view, plot: view.model, clock, element };
+    const leader = clock && [...drawn.values()].find((each) => each.clock === clock);
     drawn.set(key, chart);
+    // Theme and time may have been changed while it was drawn.
+    if (isDark() !== wasDark) recolour(chart, wasDark ? toLight : toDark);
+    if (leader) chart.plot.x_range.setv({ start: leader.plot.x_range.start, end: leader.plot.x_range.end });
     if (clock) {
       for (const source of chart.plot.document._all_models.values()) {
         if (source.type === "ColumnDataSource" && column(source, "x")) addTimes(source, clock);
@@ -293,7 +296,8 @@
   const nearby = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) draw(entry.target.dataset.chart);
   }, { rootMargin: "300px" });
-  for (const figure of figures) nearby.observe(figure);
+  // Bokeh comes after this script, and has been read when the document is complete.
+  addEventListener("DOMContentLoaded", () => { for (const figure of figures) nearby.observe(figure); });
   const whenIdle = window.requestIdleCallback ?? ((task) => setTimeout(task, 50));
   function drawRest() {
     const next = figures.find((each) => isShown(each) && !drawing.has(each.dataset.chart));

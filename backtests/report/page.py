@@ -216,7 +216,8 @@ class Page:
     def render(self, heading: str, sections: Sequence[Section]) -> str:
         """The whole page; ``heading`` is the HTML above its sections."""
         version, library = _bokeh()
-        scripts = [library, _resource("page.js"), *([self._script] if self._script else [])]
+        # Ours comes first: what needs no chart works before Bokeh has been read.
+        scripts = [_resource("page.js"), library, *([self._script] if self._script else [])]
         style = _style() + self._own_style
         settings = {
             "clocks": {name: clock.as_plain() for name, clock in self._clocks.items()},

@@ -30,21 +30,21 @@ TAILS = 6.0
 def thinned(x: NDArray[Any], values: F8, points: int = POINTS) -> I8:
     """Indices of at most ``points`` samples whose line looks like the line of all.
 
-    Min-max decimation: the axis is cut into equal parts, and of each part its lowest and its highest sample stay, as
-    do the very first and last. So every extreme of the series is among them. ``x`` are places on the axis, ascending;
-    ``values`` has no NaN.
+    Min-max decimation: the axis is cut into equal parts, and of each part its lowest, its highest and its last sample
+    stay, as does the very first. So every extreme of the series is among them, and what stays the same for long is
+    drawn level. ``x`` are places on the axis, ascending; ``values`` has no NaN.
     """
     n = len(x)
     if n <= points:
         return np.arange(n)
-    parts = max(1, (points - 2) // 2)
+    parts = max(1, (points - 1) // 3)
     since = (x - x[0]).astype(np.float64)
     part = np.minimum((since / (since[-1] or 1.0) * parts).astype(np.int64), parts - 1)
     first = np.flatnonzero(np.diff(part, prepend=-1))
     last = np.append(first[1:], n) - 1
     # Sorted by (part, value), each part has its lowest sample first and its highest last.
     order = np.lexsort((values, part))
-    found: I8 = np.unique(np.concatenate(([0, n - 1], order[first], order[last])))
+    found: I8 = np.unique(np.concatenate(([0], order[first], order[last], last)))
     return found
 
 

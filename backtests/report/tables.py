@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from backtests.report.cells import basis_points, counts, money, percents, prices
 from backtests.report.parts import Align, Cell, Column, Table, Tone, from_columns
 from papertape.core.model import NS_PER_S, Note, Scan, Severity
 from papertape.core.record import Columns, RunRecord
+from papertape.holdings import currency_of, multipliers
 
 ROWS_SHOWN = 500
 """Rows of a list that a report holds at most; the run has all."""
@@ -43,27 +43,6 @@ def _first(columns: Columns, rows: NDArray[Any] | slice) -> Columns:
 
 def _join(*sentences: str) -> str:
     return " ".join(f"{each[0].upper()}{each[1:]}." for each in sentences if each)
-
-
-def currency_of(record: RunRecord) -> Mapping[str, str]:
-    """Symbol -> the currency it trades in, the account's where the run does not say."""
-    known = dict(zip(record.positions["symbol"].tolist(), record.positions["currency"].tolist(), strict=True))
-    return defaultdict(lambda: record.currency, known)
-
-
-def multipliers(record: RunRecord) -> Mapping[str, float]:
-    """Symbol -> units of currency per point of price, as positions and trades imply it; 1 where neither does."""
-    found: dict[str, float] = {}
-    trades, held = record.trades, record.positions
-    with np.errstate(all="ignore"):
-        sign = np.where(np.asarray(trades["side"] == "LONG", dtype=np.bool_), 1.0, -1.0)
-        points = sign * (trades["exit_price"] - trades["entry_price"]) * trades["quantity"]
-        by_trade = (trades["pnl"] + trades["fees"]) / points
-        by_position = held["market_value"] / (held["quantity"] * held["last_price"])
-    for symbols, values in ((trades["symbol"], by_trade), (held["symbol"], by_position)):
-        is_known = np.isfinite(values) & (values > 0.0)
-        found |= {s: float(f"{v:.6g}") for s, v in zip(symbols[is_known], values[is_known], strict=True)}
-    return defaultdict(lambda: 1.0, found)
 
 
 # --- what was traded ----------------------------------------------------------------------------------------------
@@ -127,12 +106,12 @@ def positions_table(record: RunRecord) -> Table:
 def costs_table(record: RunRecord) -> Table:
     """What trading each instrument cost: fees, and slippage against the arrival price; the most traded first."""
     fills, orders, known, units = record.fills, record.orders, currency_of(record), multipliers(record)
-    names, which = _numbered(fills["symbol"])
+    arrived = (orders["filled"] > 0.0) & ~np.isnan(orders["arrival_price"])
+    names, numbers = _numbered(np.concatenate((fills["symbol"], orders["symbol"][arrived])))
+    which, at = numbers[: len(fills["symbol"])], numbers[len(fills["symbol"]) :]
     unit = np.array([units[each] for each in names])
     value = _sums(np.abs(fills["quantity"] * fills["price"]) * unit[which], which, names)
     fees, lots = _sums(fills["fee"], which, names), _sums(np.ones(len(which)), which, names)
-    arrived = (orders["filled"] > 0.0) & ~np.isnan(orders["arrival_price"])
-    at = np.array([names.index(each) for each in orders["symbol"][arrived]], dtype=np.int64)
     sign = np.where(np.asarray(orders["side"][arrived] == "BUY", dtype=np.bool_), 1.0, -1.0)
     amount = orders["filled"][arrived] * unit[at]
     lost = _sums(sign * (orders["average_price"] - orders["arrival_price"])[arrived] * amount, at, names)
@@ -345,6 +324,10 @@ def _ranked(scan: Scan) -> str:
 # --- how it was made ----------------------------------------------------------------------------------------------
 
 
+_EXACT = 2.0**53
+"""Below it every whole number is a float of its own."""
+
+
 def setting_text(value: Any) -> str:
     """A parameter or setting as a person writes it."""
     if isinstance(value, Mapping):
@@ -355,7 +338,9 @@ def setting_text(value: Any) -> str:
         return "yes" if value else "no"
     if value is None or value == "":
         return "none"
-    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:g}"
+    return str(value)
 
 
 def _pairs(key: str, title: str, pairs: Iterable[tuple[str, str]], names: tuple[str, str], note: str = "") -> Table:

@@ -282,6 +282,6 @@ def show_run(run: Run, *, as_json: bool) -> None:
     if as_json:
         emit(json.dumps(to_json_summary(run), indent=2, allow_nan=False))
         return
-    from papertape.cli.report import report_lines
+    from papertape.cli.terminal import brief_lines
 
-    emit("\n".join(report_lines(run)))
+    emit("\n".join(brief_lines(run)))

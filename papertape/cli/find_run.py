@@ -20,7 +20,10 @@ def find_run(text: str, folder: Path) -> Path:
     if not names:
         raise DataError(f"no such run, and {folder} holds none; name a run's folder, or --in DIR", path=text)
     if text == LAST:
-        return max((folder / name for name in names), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        # By the file: a folder is as new as the last star or page in it.
+        return max(
+            (folder / name for name in names), key=lambda path: ((path / FILE_NAME).stat().st_mtime_ns, path.name)
+        )
     found = [name for name in names if name.startswith(text) or name.endswith(f"-{text}")]
     if len(found) == 1:
         return folder / found[0]

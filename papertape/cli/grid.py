@@ -20,9 +20,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from backtests.definitions import DEFINITION_OF, Better
+from backtests.report.content import SYNTHETIC
 from papertape.cli.backtest import GUARD_TRIPPED, Job, load, make_strategy, run_one
 from papertape.cli.progress import Bar
-from papertape.cli.report import SYNTHETIC
 from papertape.cli.shared_tape import attach, share
 from papertape.cli.strategy_source import load_strategy
 from papertape.cli.text import emit, heading, table, warn

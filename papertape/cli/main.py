@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from papertape.cli import backtest, caches, compare, demo, imports, init, runs, sample, show, strategies
+from papertape.cli import backtest, caches, compare, demo, imports, init, report, runs, sample, show, strategies
 from papertape.cli.failures import UserCodeError
 from papertape.cli.text import emit
 from papertape.core.errors import UserError, did_you_mean
@@ -43,16 +43,19 @@ app = typer.Typer(
 _VERBS: dict[str, Callable[..., int]] = {
     "backtest": backtest.backtest,
     "show": show.show,
+    "report": report.report,
     "compare": compare.compare,
-    "runs": runs.runs,
     "strategies": strategies.strategies,
     "init": init.init,
     "sample": sample.sample,
     "cache": caches.cache,
     "demo": demo.demo,
 }
+_GROUPS = ("runs", "import")
+"""Verbs that have commands of their own."""
 for _name, _function in _VERBS.items():
     app.command(_name)(_function)
+app.add_typer(runs.app, name="runs")
 app.add_typer(imports.app, name="import")
 
 
@@ -136,13 +139,13 @@ def error_text(error: Exception, verb: str) -> str | None:
 
 
 def _check_verb(arguments: Sequence[str]) -> None:
-    known = (*_VERBS, "import")
+    known = (*_VERBS, *_GROUPS)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
         raise UserError(f'no command "{arguments[0]}"{did_you_mean(arguments[0], known)}')
 
 
 def _verb(arguments: Sequence[str]) -> str:
-    return f"{arguments[0]} " if arguments and arguments[0] in _VERBS else ""
+    return f"{arguments[0]} " if arguments and arguments[0] in (*_VERBS, *_GROUPS) else ""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from papertape.cli.find_run import find_run
 from papertape.core.errors import ConfigError
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a text cell that begins so for a formula (OWASP, CSV injection)."""
-
-Rows = tuple[list[str], list[list[Any]]]
-"""Names of columns, and rows of plain values: numbers, texts, None."""
+if TYPE_CHECKING:
+    from papertape.listing import Rows
 
 
 def _flag(text: str) -> Any:
@@ -66,69 +60,17 @@ def show(
     elif chosen == ["journal"]:
         emit(opened.journal.decode("utf-8", "backslashreplace").rstrip("\n"))
     else:
-        emit(_LAYOUTS[as_json, as_csv](list_rows(opened.record, chosen[0])))
+        from papertape.listing import csv_text, list_rows
+
+        layout = as_json_text if as_json else csv_text if as_csv else as_table_text
+        emit(layout(list_rows(opened.record, chosen[0])))
     return 0
-
-
-def list_rows(record: Any, name: str) -> Rows:
-    """One of a run's lists: times as ISO-8601 (UTC), what is unknown as None."""
-    from papertape.runs import iso_utc
-    from papertape.store import is_time, plain
-
-    rows: Iterable[Sequence[Any]]
-    if name in ("fills", "orders", "trades", "positions", "equity"):
-        columns = getattr(record, name)
-        names, rows = list(columns), zip(*(columns[key].tolist() for key in columns), strict=True)
-    elif name == "scans":
-        names = ["ts", "code", "source", "rank", "symbol", "con_id", "exchange", "currency", "note"]
-        rows = _scan_rows(record)
-    elif name == "log":
-        names, rows = ["ts", "text"], record.log
-    elif name == "notes":
-        names = ["severity", "count", "code", "text"]
-        rows = [(n.severity.value, n.count, n.code, n.text) for n in record.notes]
-    else:
-        names = ["ts", "kind", "rule", "text", "count"]
-        rows = [(e.ts, e.kind, e.rule, e.text, e.count) for e in record.guard]
-    times = [is_time(each) for each in names]
-    return names, [
-        [
-            (iso_utc(value) if value else None) if is_ts else plain(value)
-            for value, is_ts in zip(row, times, strict=True)
-        ]
-        for row in rows
-    ]
-
-
-def _scan_rows(record: Any) -> list[tuple[Any, ...]]:
-    """One row a ranked result; a scan without results has one row without a rank."""
-    rows: list[tuple[Any, ...]] = []
-    for scan in record.scans:
-        ranked = [(r.rank, r.symbol, r.con_id, r.exchange, r.currency) for r in scan.rows] or [(None,) * 5]
-        rows += [(scan.ts, scan.code, scan.source, *each, scan.note) for each in ranked]
-    return rows
 
 
 def as_json_text(listed: Rows) -> str:
     """A list as JSON: one object a row."""
     names, rows = listed
     return json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2, allow_nan=False)
-
-
-def as_csv_text(listed: Rows) -> str:
-    """A list as CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    names, rows = listed
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_csv_cell(value) for value in row] for row in rows)
-    return buffer.getvalue().rstrip("\n")
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
-    return "" if value is None else value
 
 
 def as_table_text(listed: Rows) -> str:
@@ -148,10 +90,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.6f}".rstrip("0").rstrip(".")
     return "" if value is None else str(value)
-
-
-_LAYOUTS: dict[tuple[bool, bool], Any] = {
-    (False, False): as_table_text,
-    (True, False): as_json_text,
-    (False, True): as_csv_text,
-}

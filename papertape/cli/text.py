@@ -6,9 +6,13 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from backtests.report.parts import Tone
 
 WIDTH = 80
 INDENT = "  "
@@ -35,6 +39,21 @@ def heading(text: str) -> str:
 def warn(text: str) -> str:
     """What must be seen."""
     return typer.style(text, fg="yellow", bold=True)
+
+
+_TONES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "good": {"fg": "green"},
+    "bad": {"fg": "red"},
+    "warn": {"fg": "yellow"},
+}
+"""Style of each Tone, by its value: a start of the program does not pay for the report."""
+
+
+def toned(text: str, tone: Tone, *, is_bold: bool = False) -> str:
+    """A text in the colour of what it means; its sign or words say the same without colour."""
+    style = {**_TONES[tone.value], **({"bold": True} if is_bold else {})}
+    return typer.style(text, **style) if style else text
 
 
 def wrapped(text: str, *, first: str = INDENT, rest: str = "") -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papertape.cli.show import as_csv_text
 from papertape.cli.text import clean
+from papertape.listing import csv_text
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Runner
@@ -89,7 +89,8 @@ def test_a_damaged_run_does_not_hide_the_others(run: Runner, here: Path) -> None
     said = run("runs")
     assert said.status == 0
     assert "Jumps" in said.out
-    assert "left out" in said.error
+    assert "DAMAGED" in said.out
+    assert "damaged: runs/20200101T000000Z-x-backtest-000000: not a run of papertape" in said.error
 
 
 def test_show_prints_the_table_that_the_backtest_ended_with(papertape: Runner) -> None:
@@ -103,7 +104,7 @@ cells = st.none() | st.integers() | st.floats(allow_nan=False) | st.text(max_siz
 
 @given(st.lists(st.tuples(cells, cells), max_size=10))
 def test_no_text_cell_of_a_csv_starts_a_formula(rows: list[tuple[object, object]]) -> None:
-    text = as_csv_text((["a", "b"], [list(row) for row in rows]))
+    text = csv_text((["a", "b"], [list(row) for row in rows]))
     found = list(csv.reader(io.StringIO(text + "\n", newline="")))[1:]
     assert len(found) == len(rows)
     for got, row in zip(found, rows, strict=True):

@@ -95,7 +95,7 @@ def hostile() -> str:
 @pytest.fixture(scope="session")
 def hostile_record(short_record) -> RunRecord:
     """A run in which every text that can come from outside is hostile."""
-    record = copy.deepcopy(short_record)
+    record: RunRecord = copy.deepcopy(short_record)
     record.strategy = HOSTILE
     for columns in (record.fills, record.orders, record.trades, record.positions):
         columns["symbol"][columns["symbol"] == "AAA"] = HOSTILE

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource, HoverTool, Line, Plot, Scatter
+from bokeh.models import ColumnDataSource, HoverTool, Line, Plot
 from bokeh.models.renderers import GlyphRenderer
 
 from backtests.report.charts import SYMBOLS_MAX, RunCharts
 from backtests.report.clock import run_clock
 from backtests.report.palette import DARK, LIGHT, Role
-from backtests.report.plots import Format, Height, Json, add_hover, currency_text, value_plot
+from backtests.report.plots import Format, Height, add_hover, currency_text, value_plot
 
 
 def drawn(record, *, is_short=False):
@@ -26,11 +27,11 @@ def drawn(record, *, is_short=False):
     return {chart.key: chart for chart in found if chart is not None}
 
 
-def plain(chart) -> Json:
+def plain(chart) -> Any:
     return json.loads(json.dumps(chart.as_plain("3.9.0"), allow_nan=False))
 
 
-def read(chart) -> Plot:
+def read(chart) -> Any:
     """The chart as Bokeh's own models understand it; they refuse unknown names and values of a wrong kind."""
     (plot,) = Document.from_json(plain(chart)["doc"]).roots
     assert isinstance(plot, Plot)
@@ -104,9 +105,19 @@ def test_times_on_an_axis_are_the_runs_and_ascend(year_record):
             assert 0.0 <= x.min() <= x.max() <= run_clock(year_record).end * (1 + 1e-6)
 
 
+def test_exposure_and_position_end_as_the_run_ended(short_record):
+    charts = drawn(short_record, is_short=True)
+    held = dict(zip(short_record.positions["symbol"], short_record.positions["quantity"], strict=True))
+    for number in (0, 1):
+        symbol = charts[f"price-{number}"].title.partition(":")[0]
+        assert line_of(charts[f"position-{number}"], 1)[1][-1] == held[symbol]
+    value = short_record.positions["market_value"].sum()
+    assert line_of(charts["exposure"], 1)[1][-1] == pytest.approx(value, rel=1e-3)
+
+
 def test_buys_and_sells_differ_in_shape_and_colour(short_record):
     plot = read(drawn(short_record, is_short=True)["price-0"])
-    marks = [each.glyph for each in plot.renderers if isinstance(each.glyph, Scatter)]
+    marks = [each.glyph for each in plot.renderers if type(each.glyph).__name__ == "Scatter"]
     assert [(mark.marker.value, mark.fill_color) for mark in marks] == [
         ("triangle", LIGHT[Role.GAIN]),
         ("inverted_triangle", LIGHT[Role.LOSS]),

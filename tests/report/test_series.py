@@ -19,8 +19,8 @@ def test_thinning_keeps_the_ends_and_every_peak_of_a_part():
     assert {0, 49_999, 31_234, 77} <= set(kept.tolist())
     assert (np.diff(kept) > 0).all()
     # The same in each part: no sample lies outside of what the kept ones of its part span.
-    part = np.minimum(((x - x[0]) / (x[-1] - x[0]) * 199).astype(int), 198)
-    for each in range(199):
+    part = np.minimum(((x - x[0]) / (x[-1] - x[0]) * 133).astype(int), 132)
+    for each in range(133):
         own = y[kept][part[kept] == each]
         assert own.min() <= y[part == each].min()
         assert own.max() >= y[part == each].max()
@@ -29,6 +29,14 @@ def test_thinning_keeps_the_ends_and_every_peak_of_a_part():
 @pytest.mark.parametrize("n", [0, 1, 2, 10])
 def test_thinning_leaves_a_short_series_as_it_is(n):
     assert series.thinned(np.arange(n), np.zeros(n), 10).tolist() == list(range(n))
+
+
+def test_thinning_keeps_the_last_level_before_a_pause():
+    x = np.concatenate((np.linspace(0.0, 10.0, 5_000), [1_000.0]))
+    y = np.concatenate((np.tile([1.0, 0.0, 5.0, 3.0], 1_250), [3.0]))
+    kept = series.thinned(x, y, 100)
+    assert 4_999 in kept
+    assert y[kept[-2]] == 3.0
 
 
 def test_thinning_survives_samples_at_one_place():
