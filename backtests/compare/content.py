@@ -108,8 +108,10 @@ def overview_table(comparison: Comparison) -> Table:
         columns.append((Column(key, _title(row, runs), Align.RIGHT, row.definition.text), _values(row, runs)))
         if key in _DIFFERENCES:
             cells = [
-                NO_CELL if each is None else Cell(difference_text(row.definition, each), each)
-                for each in row.differences
+                NO_CELL
+                if each is None
+                else Cell("-" if number == comparison.base else difference_text(row.definition, each), each)
+                for number, each in enumerate(row.differences)
             ]
             title = f"{row.definition.title}, less base"
             columns.append((Column(f"{key}_difference", title, help="The run's value less the base's."), cells))
