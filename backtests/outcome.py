@@ -61,6 +61,7 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
     equity_end = float(account["cash"] + state.tree[1])
     daily = _daily(parts, equity_end)
     starting = _starting_equity(parts)
+    multipliers = {each.symbol: each.multiplier for each in session.instruments if each.multiplier != 1.0}
     record = RunRecord(
         strategy=type(parts.strategy).__name__,
         mode=Mode.BACKTEST,
@@ -92,6 +93,8 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
             **parts.settings.as_plain(),
             "parameters": dict(parts.strategy.parameter_values),
             "symbols": list(parts.symbols),
+            "multipliers": multipliers,
+            "rates": _rates(parts),
             "fees_text": parts.broker.fees.describe(),
             "sources": list(parts.tape.sources),
         },
@@ -102,7 +105,6 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
         zone=session.calendar.zone,
         guard_tripped=session.guard.blocked,
     )
-    multipliers = {each.symbol: each.multiplier for each in session.instruments if each.multiplier != 1.0}
     record.trades = match_trades(
         record.fills,
         multipliers,
@@ -126,6 +128,12 @@ def _starting_equity(parts: RunParts) -> float:
     for name, amount in settings.balances.items():
         total += amount * float(ledger.state.rates[ledger.currencies.index(name)])
     return total
+
+
+def _rates(parts: RunParts) -> dict[str, float]:
+    """Base currency per unit of each other currency, at the end."""
+    ledger = parts.session.ledger
+    return {name: float(ledger.state.rates[c]) for c, name in enumerate(ledger.currencies) if name != ledger.base}
 
 
 def _objects(values: list[Any]) -> np.ndarray[Any, Any]:

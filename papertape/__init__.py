@@ -12,6 +12,8 @@ import sys
 
 _OWN_PACKAGES = ("strategies", "feeds", "brokers", "backtests", "gateway")
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    "backtests.compare.comparison": ("Comparison",),
+    "backtests.compare.opening": ("compare",),
     "backtests.run": ("backtest",),
     "papertape.core": ("errors", "scanner"),
     "papertape.core.delivery": ("Bars",),

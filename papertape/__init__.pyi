@@ -1,3 +1,5 @@
+from backtests.compare.comparison import Comparison as Comparison
+from backtests.compare.opening import compare as compare
 from backtests.run import backtest as backtest
 from papertape.core import errors as errors
 from papertape.core import scanner as scanner

@@ -37,6 +37,7 @@ from papertape.core.record import (
     Drawdown,
     GuardEvent,
     RunRecord,
+    empty_columns,
 )
 
 FILE_NAME = "run.sqlite"
@@ -383,6 +384,16 @@ def _read_header(database: sqlite3.Connection) -> tuple[dict[str, Any], dict[str
     return manifest, dict(_select(database, "metrics"))
 
 
+def _header_fields(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A record's fields that its manifest holds; a number that is None there is NaN."""
+    fields: dict[str, Any] = {name: manifest[name] for name in _HEADER_FIELDS}
+    fields |= {name: _number(fields[name]) for name in _FLOAT_FIELDS}
+    fields["cash"] = {currency: _number(amount) for currency, amount in fields["cash"].items()}
+    depths = {name: _number(manifest["drawdown"][name]) for name in _DRAWDOWN_FLOATS}
+    fields["drawdown"] = Drawdown(**{**manifest["drawdown"], **depths})
+    return fields
+
+
 def _read_scans(database: sqlite3.Connection) -> list[Scan]:
     rows: dict[int, list[ScanRow]] = {}
     for number, *fields in _select(database, "scan_rows"):
@@ -398,16 +409,44 @@ def _read_journal(database: sqlite3.Connection, *, newline: bool) -> bytes:
     return b"\n".join(lines) + (b"\n" if newline else b"")
 
 
+def load_outline(path: Path | str, *, points: int) -> RunRecord:
+    """Read of a run what a comparison of many needs; ``path`` is its folder or file. Raises DataError.
+
+    It has what the manifest says, metrics, notes and the daily values, and equity in at most ``points`` buckets, made
+    of as many stored ones each: time and value of the last, lowest and highest of all. The other tables are empty.
+    """
+    with _opened(run_file(path)) as database:
+        manifest, metrics = _read_header(database)
+        fields = _header_fields(manifest)
+        fields |= {table: empty_columns(layout) for table, layout in _COLUMN_TABLES.items()}
+        fields["equity"] = _read_curve(database, points)
+        fields["daily"] = _columns(_select(database, "daily"), DAILY_COLUMNS)
+        return RunRecord(
+            **fields,
+            metrics=metrics,
+            notes=[Note(code, text, Severity(level), n) for code, text, level, n in _select(database, "notes")],
+        )
+
+
+def _read_curve(database: sqlite3.Connection, points: int) -> Columns:
+    """Equity in at most ``points`` buckets; SQLite makes them, because a run holds some 20,000 and a list 200 runs."""
+    (count,) = database.execute("SELECT count(*) FROM equity").fetchone()
+    size = max(1, -(-count // max(1, points)))
+    rows = database.execute(
+        "SELECT each.ts, each.last, part.low, part.high FROM equity AS each JOIN"
+        " (SELECT max(rowid) AS place, min(low) AS low, max(high) AS high FROM equity GROUP BY (rowid - 1) / ?) AS part"
+        " ON each.rowid = part.place ORDER BY part.place",
+        (size,),
+    ).fetchall()
+    return _columns(rows, EQUITY_COLUMNS)
+
+
 def load_record(path: Path | str) -> RunRecord:
     """Read a run back, exactly as it was saved; ``path`` is its folder or file. Raises DataError."""
     with _opened(run_file(path)) as database:
         manifest, metrics = _read_header(database)
-        fields: dict[str, Any] = {name: manifest[name] for name in _HEADER_FIELDS}
+        fields = _header_fields(manifest)
         fields |= {table: _columns(_select(database, table), layout) for table, layout in _COLUMN_TABLES.items()}
-        fields |= {name: _number(fields[name]) for name in _FLOAT_FIELDS}
-        fields["cash"] = {currency: _number(amount) for currency, amount in fields["cash"].items()}
-        drawdown = manifest["drawdown"]
-        drawdown |= {name: _number(drawdown[name]) for name in _DRAWDOWN_FLOATS}
         custom = {
             name: (_column((ts for ts, _ in rows), "i8"), _column((value for _, value in rows), "f8"))
             for name, rows in _grouped(_select(database, "custom"), manifest["custom_names"]).items()
@@ -415,7 +454,6 @@ def load_record(path: Path | str) -> RunRecord:
         prices = _grouped(_select(database, "prices"), manifest["price_symbols"])
         return RunRecord(
             **fields,
-            drawdown=Drawdown(**drawdown),
             metrics=metrics,
             scans=_read_scans(database),
             custom=custom,

@@ -425,5 +425,5 @@
   }
 
   // For the script of a page that has more to do, such as a comparison.
-  window.papertape = { draw, drawn, zoom, fitValues, isDark, onDrawn: (listener) => listeners.push(listener) };
+  window.papertape = { draw, drawn, zoom, fitValues, wallAt, isDark, onDrawn: (listener) => listeners.push(listener) };
 })();

@@ -148,11 +148,17 @@ _TOOLS = (
 class Page:
     """A page under construction. ``key`` must be unique among its charts, and among its tables."""
 
-    def __init__(self, title: str, *, clocks: Mapping[str, Clock] | None = None, script: str = "") -> None:
-        """``clocks`` are the time axes of its charts, by name. ``script`` is JavaScript of ours that runs last."""
+    def __init__(
+        self, title: str, *, clocks: Mapping[str, Clock] | None = None, script: str = "", style: str = ""
+    ) -> None:
+        """``clocks`` are the time axes of its charts, by name. ``script`` is JavaScript of ours that runs last.
+
+        ``style`` is CSS of ours that comes after the style sheet that all pages have.
+        """
         self.title = title
         self._clocks = dict(clocks or {})
         self._script = script
+        self._own_style = style
         self._charts: list[Chart] = []
         self._ranks: dict[str, list[list[int]]] = {}
 
@@ -212,7 +218,7 @@ class Page:
         version, library = _bokeh()
         # Ours comes first: what needs no chart works before Bokeh has been read.
         scripts = [_resource("page.js"), library, *([self._script] if self._script else [])]
-        style = _style()
+        style = _style() + self._own_style
         settings = {
             "clocks": {name: clock.as_plain() for name, clock in self._clocks.items()},
             "dark": dark_of_light(),

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from papertape.cli import backtest, caches, demo, imports, init, report, runs, sample, show, strategies
+from papertape.cli import backtest, caches, compare, demo, imports, init, report, runs, sample, show, strategies
 from papertape.cli.failures import UserCodeError
 from papertape.cli.text import emit
 from papertape.core.errors import UserError, did_you_mean
@@ -44,6 +44,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "backtest": backtest.backtest,
     "show": show.show,
     "report": report.report,
+    "compare": compare.compare,
     "strategies": strategies.strategies,
     "init": init.init,
     "sample": sample.sample,
