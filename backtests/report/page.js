@@ -298,10 +298,11 @@
   }, { rootMargin: "300px" });
   // Bokeh comes after this script, and has been read when the document is complete.
   addEventListener("DOMContentLoaded", () => { for (const figure of figures) nearby.observe(figure); });
-  const whenIdle = window.requestIdleCallback ?? ((task) => setTimeout(task, 50));
+  // With a limit: a browser that paints nothing may never call itself idle.
+  const whenIdle = (task) => (window.requestIdleCallback ? requestIdleCallback(task, { timeout: 200 }) : setTimeout(task, 50));
   function drawRest() {
     const next = figures.find((each) => isShown(each) && !drawing.has(each.dataset.chart));
-    if (next) whenIdle(() => draw(next.dataset.chart).then(drawRest));
+    if (next) whenIdle(() => draw(next.dataset.chart).finally(drawRest));
     else root.dataset.ready = "true";
   }
   addEventListener("load", () => whenIdle(drawRest));
