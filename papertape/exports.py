@@ -49,17 +49,20 @@ def write_parquet(record: RunRecord, folder: Path, frame_of: Callable[[str], pd.
 def _write_all(record: RunRecord, folder: Path, suffix: str, write: Callable[[str, Path], None]) -> Path:
     """All lists and the manifest, made beside the folder and moved into it when all of them are whole.
 
-    Files of the same names are replaced, others left alone. Raises DataError where the folder cannot be written.
+    Files of an earlier export are replaced, others left alone. Raises DataError where the folder cannot be written, or
+    where it holds a file of such a name that is of no export.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _refuse_others(folder, [*(f"{name}{suffix}" for name in LISTS), MANIFEST])
         partial = Path(tempfile.mkdtemp(prefix=".export-", suffix=".partial", dir=folder))
         try:
             for name in LISTS:
                 write(name, partial / f"{name}{suffix}")
             text = json.dumps(manifest_of(record), indent=2, allow_nan=False, ensure_ascii=False)
             (partial / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
-            for file in sorted(partial.iterdir()):
+            # The manifest first: it tells the rest from files of the user's.
+            for file in sorted(partial.iterdir(), key=lambda file: (file.name != MANIFEST, file.name)):
                 file.replace(folder / file.name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -67,3 +70,19 @@ def _write_all(record: RunRecord, folder: Path, suffix: str, write: Callable[[st
         what = f"the run cannot be exported here ({error.strerror or error}); name another folder"
         raise DataError(what, path=str(folder)) from error
     return folder
+
+
+def _refuse_others(folder: Path, names: list[str]) -> None:
+    """Raise DataError where a file that would be replaced is not of an export: trades.csv may be a user's data."""
+    found = [name for name in names if (folder / name).exists()]
+    if found and not _is_export(folder):
+        raise DataError(f"it holds {found[0]}, which is of no export; name another folder", path=str(folder))
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether the folder has the manifest that an export leaves."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"strategy", "fingerprint", "code_hash"} <= manifest.keys()

@@ -95,12 +95,23 @@ def test_an_empty_run_is_exported_too(tmp_path: Path) -> None:
     assert list(run.positions_daily.columns) == ["cash"]
 
 
-def test_an_export_replaces_its_own_files_and_leaves_others_alone(tmp_path: Path) -> None:
+def test_an_export_replaces_an_earlier_one_and_leaves_others_alone(tmp_path: Path) -> None:
+    Run(many_sessions()).to_csv(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
-    (tmp_path / "fills.csv").write_text("old")
     Run(a_record()).to_csv(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
-    assert len(rows_of(tmp_path / "fills.csv")) == 3
+    assert len(rows_of(tmp_path / "trades.csv")) == 1
+
+
+@pytest.mark.parametrize("manifest", [None, "{}", "[]", "no json"])
+def test_an_export_replaces_no_file_of_the_users(tmp_path: Path, manifest: str | None) -> None:
+    (tmp_path / "trades.csv").write_text("ts,price,size")
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+    before = sorted(path.read_text() for path in tmp_path.iterdir())
+    with pytest.raises(DataError, match=r"it holds trades\.csv, which is of no export; name another folder"):
+        Run(a_record()).to_csv(tmp_path)
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == before
 
 
 def test_an_export_that_fails_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,11 +113,16 @@ def _warnings(record: RunRecord) -> tuple[str, ...]:
     found = [SYNTHETIC] if record.synthetic else []
     trips = (each for each in record.guard if each.kind == "trip")
     found += [f"guard tripped at {time_text(each.ts, record.zone)}: {each.text}" for each in trips]
-    found += [note_text(each) for each in record.notes if each.severity is Severity.WARNING]
+    return (*found, *cautions(record))
+
+
+def cautions(record: RunRecord) -> list[str]:
+    """What the notes warn of, and too few trades: warnings other than a synthetic tape and trips of the guard."""
+    found = [note_text(each) for each in record.notes if each.severity is Severity.WARNING]
     trades = len(record.trades["symbol"])
     if 0 < trades < FEW_TRADES:
         found.append(f"only {trades} closed trade{'s' if trades > 1 else ''}: averages over trades say little")
-    return tuple(found)
+    return found
 
 
 def note_text(note: Note) -> str:

@@ -110,12 +110,12 @@ def costs_table(record: RunRecord) -> Table:
     names, numbers = _numbered(np.concatenate((fills["symbol"], orders["symbol"][arrived])))
     which, at = numbers[: len(fills["symbol"])], numbers[len(fills["symbol"]) :]
     unit = np.array([units[each] for each in names])
-    value = _sums(np.abs(fills["quantity"] * fills["price"]) * unit[which], which, names)
-    fees, lots = _sums(fills["fee"], which, names), _sums(np.ones(len(which)), which, names)
+    value = _sums(np.abs(fills["quantity"] * fills["price"]) * unit[which], which, len(names))
+    fees, lots = _sums(fills["fee"], which, len(names)), _sums(np.ones(len(which)), which, len(names))
     sign = np.where(np.asarray(orders["side"][arrived] == "BUY", dtype=np.bool_), 1.0, -1.0)
     amount = orders["filled"][arrived] * unit[at]
-    lost = _sums(sign * (orders["average_price"] - orders["arrival_price"])[arrived] * amount, at, names)
-    measured = _sums(orders["average_price"][arrived] * amount, at, names)
+    lost = _sums(sign * (orders["average_price"] - orders["arrival_price"])[arrived] * amount, at, len(names))
+    measured = _sums(orders["average_price"][arrived] * amount, at, len(names))
     with np.errstate(divide="ignore", invalid="ignore"):
         slipped = np.where(measured > 0.0, lost, np.nan)
         parts = (np.abs(fees) / np.where(value > 0.0, value, np.nan) * np.sign(fees), slipped / measured)
@@ -144,8 +144,8 @@ def _numbered(symbols: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
     return list(number), np.array(which, dtype=np.int64)
 
 
-def _sums(values: NDArray[np.float64], which: NDArray[np.int64], names: list[str]) -> NDArray[np.float64]:
-    sums: NDArray[np.float64] = np.bincount(which, weights=values, minlength=len(names)).astype(np.float64)
+def _sums(values: NDArray[np.float64], which: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = np.bincount(which, weights=values, minlength=count).astype(np.float64)
     return sums
 
 
@@ -162,27 +162,31 @@ _BAD_OUTCOMES = ("REJECTED", "UNKNOWN")
 def orders_table(record: RunRecord) -> Table:
     """How orders ended, by outcome and reason; the most frequent first."""
     orders = record.orders
-    groups: dict[tuple[str, str, str], list[int]] = {}
-    rows = zip(*(orders[name].tolist() for name in ("status", "filled", "reason", "type")), strict=True)
-    for k, (status, filled, reason, kind) in enumerate(rows):
-        outcome = _OUTCOMES.get(status, status.lower())
-        if filled > 0.0 and status in ("CANCELLED", "EXPIRED"):
-            outcome += " after a part filled"
-        groups.setdefault((outcome, reason, kind.lower().replace("_", " ")), []).append(k)
-    ordered = sorted(groups.items(), key=lambda each: -len(each[1]))[:ROWS_SHOWN]
-    members = [np.array(each, dtype=np.int64) for _, each in ordered]
-    bad = [Tone.WARN if orders["status"][each[0]] in _BAD_OUTCOMES else Tone.NONE for each in members]
-    outcomes = [Cell(key[0], key[0], tone) for (key, _), tone in zip(ordered, bad, strict=True)]
+    has_fill = (orders["filled"] > 0.0).tolist()
+    number: dict[tuple[str, bool, str, str], int] = {}
+    keys = zip(orders["status"].tolist(), has_fill, orders["type"].tolist(), orders["reason"].tolist(), strict=True)
+    which = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+    found = list(number)
+    lots = _sums(np.ones(len(which)), which, len(found))
+    shown = np.argsort(-lots, kind="stable")[:ROWS_SHOWN]
+    ordered = [found[k] for k in shown]
     total = len(orders["number"])
     return from_columns("orders", "Orders by outcome", (
-        (Column("outcome", "Outcome", _TEXT), outcomes),
-        (Column("type", "Type", _TEXT), words(key[2] for key, _ in ordered)),
-        (Column("reason", "Reason", _TEXT), words(key[1] for key, _ in ordered)),
-        (Column("orders", "Orders"), counts(len(each) for each in members)),
-        (Column("quantity", "Ordered"), quantities(orders["quantity"][each].sum() for each in members)),
-        (Column("filled", "Filled"), quantities(orders["filled"][each].sum() for each in members)),
+        (Column("outcome", "Outcome", _TEXT), [_outcome(status, has) for status, has, _, _ in ordered]),
+        (Column("type", "Type", _TEXT), words(each[2].lower().replace("_", " ") for each in ordered)),
+        (Column("reason", "Reason", _TEXT), words(each[3] for each in ordered)),
+        (Column("orders", "Orders"), counts(lots[shown])),
+        (Column("quantity", "Ordered"), quantities(_sums(orders["quantity"], which, len(found))[shown])),
+        (Column("filled", "Filled"), quantities(_sums(orders["filled"], which, len(found))[shown])),
     ), _join(f"{total:,} order{'s' if total != 1 else ''}; each of them: papertape show RUN --orders" if total
              else "The strategy gave no orders"))  # fmt: skip
+
+
+def _outcome(status: str, has_fill: bool) -> Cell:
+    text = _OUTCOMES.get(status, status.lower())
+    if has_fill and status in ("CANCELLED", "EXPIRED"):
+        text += " after a part filled"
+    return Cell(text, text, Tone.WARN if status in _BAD_OUTCOMES else Tone.NONE)
 
 
 def ambiguous_table(record: RunRecord) -> Table:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from backtests.definitions import DEFINITION_OF
-from backtests.report.content import SYNTHETIC, note_text, report_content
+from backtests.report.content import SYNTHETIC, cautions, note_text, report_content
 from backtests.report.metric_tables import FILLS, STILL_WORKING, orders_working
 from backtests.report.parts import Align, Cell, Content, Headline, Table
 from backtests.report.tables import guard_limits, setting_text
@@ -262,14 +262,11 @@ def _log(record: RunRecord) -> list[str]:
 
 
 def _notes(record: RunRecord) -> list[str]:
-    if not record.notes:
-        return []
-    lines = [heading("Notes")]
-    for note in sorted(record.notes, key=lambda note: note.severity is not Severity.WARNING):
-        text = clean(note_text(note))
-        if note.severity is Severity.WARNING:
-            first, *rest = wrapped(f"warning: {text}", rest="    ")
-            lines += [first.replace("warning:", warn("warning:"), 1), *rest]
-        else:
-            lines += wrapped(text, rest="    ")
-    return lines
+    lines = []
+    for text in cautions(record):
+        first, *rest = wrapped(f"warning: {clean(text)}", rest="    ")
+        lines += [first.replace("warning:", warn("warning:"), 1), *rest]
+    for note in record.notes:
+        if note.severity is not Severity.WARNING:
+            lines += wrapped(clean(note_text(note)), rest="    ")
+    return [heading("Notes"), *lines] if lines else []

@@ -265,7 +265,7 @@ def test_without_a_browser_the_page_is_still_there(papertape: Runner, here: Path
 
 def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.html"
-    page.write_text("old")
+    page.write_text("<!doctype html>old")
 
     def fail(number: int) -> None:
         raise OSError(28, "No space left on device")
@@ -273,8 +273,19 @@ def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(ConfigError, match="No space left on device"):
         write_page(page, "new")
-    assert page.read_text() == "old"
+    assert page.read_text() == "<!doctype html>old"
     assert list(tmp_path.iterdir()) == [page]
+
+
+def test_a_page_replaces_a_page_and_nothing_else(tmp_path: Path) -> None:
+    page, mine = tmp_path / "page.html", tmp_path / "my_jumps.py"
+    for text in ("<!DOCTYPE html>1", "<!doctype html>2"):
+        write_page(page, text)
+        assert page.read_text() == text
+    mine.write_text("class Jumps: ...")
+    with pytest.raises(ConfigError, match="is there already and is no page"):
+        write_page(mine, "<!doctype html>")
+    assert mine.read_text() == "class Jumps: ..."
 
 
 def test_a_page_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
@@ -288,6 +299,14 @@ def test_a_page_cannot_be_a_folder_or_in_one_that_is_not_there(tmp_path: Path) -
         write_page(tmp_path, "x")
     with pytest.raises(UserError, match="the page cannot be written \\(No such file or directory\\)"):
         write_page(tmp_path / "absent" / "page.html", "x")
+
+
+@pytest.mark.parametrize("make", [brief_lines, full_lines])
+def test_what_makes_a_result_doubtful_is_a_warning(make) -> None:
+    text = plain(make(Run(a_record())))
+    assert "warning: only 1 closed trade: averages over trades say little" in text
+    assert "warning: rows that could not be used, skipped (t.csv) (7 times)" in text
+    assert "  something else" in text
 
 
 def test_best_and_worst_trades_are_told_apart_from_all() -> None:
