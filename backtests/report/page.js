@@ -7,7 +7,7 @@
   const toDark = new Map(Object.entries(settings.dark));
   const toLight = new Map(Object.entries(settings.dark).map(([light, dark]) => [dark, light]));
   const isTouch = matchMedia("(pointer: coarse)").matches;
-  const drawn = new Map(); // key of a chart -> {key, view, plot, clock, element}
+  const drawn = new Map(); // key of a chart -> {key, view, plot, clock, element, labels}
   const drawing = new Map(); // key of a chart -> promise
   const listeners = []; // called with (key, chart) when a chart has been drawn
 
@@ -116,7 +116,9 @@
       places.push(x);
     }
     const [axis] = plot.below;
-    axis.major_label_overrides = labels;
+    chart.labels = labels;
+    // Not by major_label_overrides: BokehJS keeps the views of every label that was ever overridden.
+    axis.formatter.doFormat = (shown) => shown.map((x) => labels.get(x) ?? "");
     axis.ticker.ticks = places;
   }
 

@@ -219,7 +219,7 @@ def test_pointing_at_a_line_shows_its_time_in_the_exchanges_zone_and_its_value(o
 
 def test_a_time_on_the_axis_is_the_wall_time_of_the_run(opened, short_record):
     page = opened("short")
-    script = "(c => [...c.plot.below[0].major_label_overrides.values()])(papertape.drawn.get('equity'))"
+    script = "[...papertape.drawn.get('equity').labels.values()]"
     labels = page.evaluate(script)
     assert labels[0].split("\n")[-1] == "Mon 5 Jan"
     assert {"10:00", "11:00", "12:00"} <= {label.split("\n")[0] for label in labels}
