@@ -90,7 +90,7 @@ class RunCharts:
     def equity(self) -> Chart | None:
         """Net liquidation with fills and benchmark; for a short run the profit since its start."""
         record = self.record
-        if not record.events or not np.isfinite(record.starting_equity):
+        if not len(record.equity["ts"]) or not np.isfinite(record.starting_equity):
             return None
         base = record.starting_equity if self.is_short else 0.0
         ts, values = series.equity_line(record)

@@ -56,9 +56,9 @@ class Clock:
         return float(self.x[-1])
 
     @property
-    def is_short(self) -> bool:
-        """Whether the axis covers less than a day of the calendar."""
-        return int(self.ts[-1]) - int(self.ts[0]) < 86_400 * NS_PER_S
+    def has_pauses(self) -> bool:
+        """Whether there are pauses that take next to no room."""
+        return bool((self.is_gap[:-1] & (np.diff(self.ts) > GAP_MIN_NS)).any())
 
     def as_plain(self) -> dict[str, Any]:
         """The knots as JSON-able lists, and a name of the zone, for the page's script."""

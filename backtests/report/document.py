@@ -75,14 +75,17 @@ def _figures(page: Page, charts: Iterable[Chart | None]) -> str:
 def _account(page: Page, record: RunRecord, charts: RunCharts) -> Section:
     figures = _figures(page, (charts.equity(), charts.underwater(), charts.exposure()))
     if not figures:
-        return Section("account", "Account", '<p class="card">Nothing happened, so there is nothing to draw.</p>')
+        return Section(
+            "account", "Account", '<p class="card">Nothing was held at any time, so there is nothing to draw.</p>'
+        )
+    pauses = ", without the pauses of trading" if charts.clock.has_pauses else ""
     controls = (
         '<div class="zoom" role="group" aria-label="Time shown">'
         '<button type="button" data-zoom="in">Zoom in</button><button type="button" data-zoom="out">Zoom out</button>'
         '<button type="button" data-zoom="left" aria-label="Earlier">&larr;</button>'
         '<button type="button" data-zoom="right" aria-label="Later">&rarr;</button>'
         '<button type="button" data-zoom="all">Whole run</button><output data-shown></output>'
-        f'<span class="hint">Times in {escaped(zone_name(record.zone))}, trading hours only.'
+        f'<span class="hint">Times in {escaped(zone_name(record.zone))}{pauses}.'
         '<span class="by-drag"> Drag across a chart to zoom all of them.</span></span></div>'
     )
     return Section("account", "Account", f'{controls}<div class="card stack">{figures}</div>')

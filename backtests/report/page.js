@@ -7,7 +7,7 @@
   const toDark = new Map(Object.entries(settings.dark));
   const toLight = new Map(Object.entries(settings.dark).map(([light, dark]) => [dark, light]));
   const isTouch = matchMedia("(pointer: coarse)").matches;
-  const drawn = new Map(); // key of a chart -> {key, view, plot, clock, element}
+  const drawn = new Map(); // key of a chart -> {key, view, plot, clock, element, labels}
   const drawing = new Map(); // key of a chart -> promise
   const listeners = []; // called with (key, chart) when a chart has been drawn
 
@@ -116,7 +116,9 @@
       places.push(x);
     }
     const [axis] = plot.below;
-    axis.major_label_overrides = labels;
+    chart.labels = labels;
+    // Not by major_label_overrides: BokehJS keeps the views of every label that was ever overridden.
+    axis.formatter.doFormat = (shown) => shown.map((x) => labels.get(x) ?? "");
     axis.ticker.ticks = places;
   }
 
@@ -298,10 +300,11 @@
   }, { rootMargin: "300px" });
   // Bokeh comes after this script, and has been read when the document is complete.
   addEventListener("DOMContentLoaded", () => { for (const figure of figures) nearby.observe(figure); });
-  const whenIdle = window.requestIdleCallback ?? ((task) => setTimeout(task, 50));
+  // With a limit: a browser that paints nothing may never call itself idle.
+  const whenIdle = (task) => (window.requestIdleCallback ? requestIdleCallback(task, { timeout: 200 }) : setTimeout(task, 50));
   function drawRest() {
     const next = figures.find((each) => isShown(each) && !drawing.has(each.dataset.chart));
-    if (next) whenIdle(() => draw(next.dataset.chart).then(drawRest));
+    if (next) whenIdle(() => draw(next.dataset.chart).finally(drawRest));
     else root.dataset.ready = "true";
   }
   addEventListener("load", () => whenIdle(drawRest));

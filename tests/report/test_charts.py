@@ -50,7 +50,7 @@ def test_bokehs_own_models_read_every_chart_of_every_run(short_record, year_reco
         for key, chart in drawn(record, is_short=is_short).items():
             plot = read(chart)
             sources = list(plot.select({"type": ColumnDataSource}))
-            assert sources or key == "equity"
+            assert sources, key
             for source in sources:
                 assert len({len(column) for column in source.data.values()}) == 1
             tools = {tool.id for tool in plot.toolbar.tools}
@@ -66,7 +66,7 @@ def test_each_run_has_the_charts_that_it_has_something_for(short_record, year_re
         "equity", "underwater", "exposure", "distribution", "slippage", "custom-0", "price-0", "position-0",
         "price-1", "position-1",
     }  # fmt: skip
-    assert set(drawn(idle_record, is_short=True)) == {"equity"}
+    assert set(drawn(idle_record, is_short=True)) == set()
 
 
 def test_a_short_run_is_drawn_in_money_and_a_long_one_in_percent(short_record, year_record):

@@ -19,6 +19,9 @@ def test_nights_take_next_to_no_room_and_sessions_their_length():
     assert clock.x[1] - clock.x[0] == pytest.approx(6 * 3_600)
     assert clock.end == pytest.approx(3 * 6 * 3_600, rel=0.05)
     assert (np.diff(clock.x) >= 0).all()
+    assert clock.has_pauses
+    one = make_clock(np.array([START + HOUR]), sessions(1), START, START + DAY, "America/New_York")
+    assert not one.has_pauses
 
 
 def test_what_happens_outside_of_sessions_has_a_place_of_its_own():

@@ -193,6 +193,7 @@ def test_a_run_without_orders_has_a_page_that_says_so_and_knows_no_ratios(idle_r
     page = Reader(report_html(idle_record))
     assert "the strategy gave no orders" in page.text
     assert "n/a" in page.text
+    assert "nothing to draw" in page.text
     assert "instruments" not in [attributes.get("id") for _, attributes in page.elements]
 
 
