@@ -76,7 +76,6 @@ class Strategy:
         for name, value in values.items():
             setattr(self, name, value)
         self.parameter_values: Mapping[str, Any] = values
-        self._session_or_none: Session | None = None
         self._seed = 0
 
     @classmethod
@@ -244,11 +243,11 @@ class Strategy:
 
     def buy(self, symbol: str, quantity: float, **terms: Unpack[OrderTerms]) -> Order:
         """Buy at the market, or by the terms of :meth:`order`."""
-        return self.order(symbol, _BUY, quantity, **terms)
+        return self.order(symbol, _BUY, quantity, **terms) if terms else self.order(symbol, _BUY, quantity)
 
     def sell(self, symbol: str, quantity: float, **terms: Unpack[OrderTerms]) -> Order:
         """Sell at the market, or by the terms of :meth:`order`."""
-        return self.order(symbol, _SELL, quantity, **terms)
+        return self.order(symbol, _SELL, quantity, **terms) if terms else self.order(symbol, _SELL, quantity)
 
     def order(self, symbol: str, side: Side, quantity: float, **terms: Unpack[OrderTerms]) -> Order:
         """Give an order: at the market for the day, or by its terms (see :class:`OrderTerms`).
@@ -370,17 +369,20 @@ class Strategy:
 
     # -- for the session ----------------------------------------------------------------------------------------------
 
-    @property
-    def _session(self) -> Session:
-        if self._session_or_none is None:
+    _session: Session
+    """There from the start of the run on; a plain attribute, since it is read several times at every event."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why there is no session yet."""
+        if name == "_session":
             raise StrategyError(f"{type(self).__name__} is not running: requests can be made from on_start on")
-        return self._session_or_none
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def bind(self, session: Session, symbols: Sequence[str], seed: int = 0) -> None:
         """Attach to the session that runs it; once in a strategy's life, so that no state leaks between runs."""
-        if self._session_or_none is not None:
+        if "_session" in self.__dict__:
             raise StrategyError(f"this {type(self).__name__} has run already; make a new one for another run")
-        self._session_or_none = session
+        self._session = session
         self.symbols = list(symbols)
         self._seed = seed
 

@@ -76,7 +76,7 @@ class Desk:
         j = request.instrument
         if j not in self._watched:
             self._watchlist.watch(j, now)
-        reference = self.reference_price(j, now)
+        reference = self.reference_price(j, now) if self._quote_ts(j) else self._last(j)
         approved = self._approve(request, now, reference)
         if isinstance(approved, Refused):
             self._refused(request, approved, now)

@@ -27,18 +27,20 @@ class Position:
     @property
     def quantity(self) -> float:
         """Filled quantity; negative when short."""
-        return float(self._quantity(self._j))
+        quantity: float = self._quantity(self._j)
+        return quantity
 
     @property
     def committed(self) -> float:
         """Filled quantity plus working buys minus working sells: what it will be when all that works has filled."""
         j = self._j
-        return float(self._quantity(j) + self._buying(j) - self._selling(j))
+        committed: float = self._quantity(j) + self._buying(j) - self._selling(j)
+        return committed
 
     @property
     def sellable(self) -> float:
         """What can be sold without going short: filled minus working sells, never below 0."""
-        left = float(self._quantity(self._j) - self._selling(self._j))
+        left: float = self._quantity(self._j) - self._selling(self._j)
         return max(0.0, left)
 
     @property

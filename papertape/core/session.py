@@ -250,7 +250,7 @@ class Session:
             if self._attention:
                 is_quiet = False
                 self._attention = False
-                if self._ready or has_news():
+                if self._ready or desk.ready or ((stop_on_report or unheard or desk.flattens) and has_news()):
                     yield from self._flush()
             if not is_quiet and (self.watchlist.changed or self.timers.due < due):
                 return
