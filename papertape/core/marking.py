@@ -186,7 +186,9 @@ def take_block(account: Any, r: Any, ts: I8, price: F8, i: int, stop: int, low: 
     is_deeper = a_low / a.peak - 1.0 < a.depth
     recovers = a.recovery_ts == 0 and a.depth < 0.0 and a_high >= a.deep_peak
     is_safe = a.tripped != 0 or not (a_low < a.floor or a_low < max(a_high, a.guard_peak) * a.peak_fraction)
-    if not is_safe or (is_peak and a_low / a_high - 1.0 < a.depth) or (recovers and is_deeper):
+    # A trough whose peak is met again in the same block may have recovered in it.
+    meets = is_deeper and (recovers or a_high >= a.peak)
+    if not is_safe or meets or (is_peak and a_low / a_high - 1.0 < a.depth):
         return False
     if recovers:
         a.recovery_ts = ts[first_beyond(r, a.cash, price, i, stop, a.deep_peak, True)]
