@@ -70,7 +70,7 @@ def headlines_html(headlines: Sequence[Headline]) -> str:
         f'<dd class="figure{_TONE_SIGNS[each.tone]}">{escaped(each.text)}</dd></div>'
         for each in headlines
     )
-    columns = next((each for each in (5, 4) if len(headlines) % each == 0), 6)  # rows that are full
+    columns = next((each for each in (5, 4) if len(headlines) % each == 0), 0)  # rows that are full
     return f'<dl class="tiles by-{columns}">{joined(tiles)}</dl>'
 
 
