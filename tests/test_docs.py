@@ -274,8 +274,8 @@ def test_the_page_of_the_guard_names_every_limit():
     assert [name for name in GuardSettings.__dataclass_fields__ if f"`{name}`" not in text and name not in text] == []
 
 
-def picture() -> Any:
-    spec = importlib.util.spec_from_file_location("draw_report", ROOT / "docs" / "images" / "draw_report.py")
+def picture(name: str = "draw_report") -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "images" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -296,6 +296,23 @@ def test_the_picture_asks_no_server_for_anything_and_says_that_it_is_synthetic()
     assert "SYNTHETIC" in text
     assert "@font-face" not in text
     assert set(re.findall(r"https?://[^\s\"')]+", text)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_the_readmes_pictures_of_pages_are_there_small_and_made_by_commands_that_it_has():
+    drawing = picture("draw_pages")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"!\[([^\]]*)\]\(docs/images/(\w+\.png)\)", text))
+    assert sorted(shown.values()) == sorted(drawing.PICTURES)
+    assert all("synthetic" in said for said in shown)
+    for name in drawing.PICTURES:
+        content = (ROOT / "docs/images" / name).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n\x1a\n"), name
+        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+        assert (width, height) == (drawing.WIDTH, drawing.HEIGHT), name
+        assert len(content) < 250_000, name
+    commands = re.findall(r"^papertape (.*?) *(?:#.*)?$", text, re.MULTILINE)
+    assert [each for each in drawing.COMMANDS if each not in commands] == []
+    assert drawing.strategy() == blocks(ROOT / "README.md", "python")[0][1]
 
 
 def test_a_run_of_the_guide_can_be_opened_again(program):

@@ -47,6 +47,12 @@
       const item = document.createElement("li"), mark = document.createElement("span");
       mark.className = `mark line ${data.roles[slot]}`;
       item.append(mark, data.runs[run].label);
+      if (data.runs[run].set) {
+        const said = document.createElement("span");
+        said.className = "set";
+        said.textContent = data.runs[run].set;
+        item.append(said);
+      }
       legend.append(item);
     });
     boxes.forEach((box, run) => {

@@ -25,6 +25,8 @@ COLUMNS_MAX = 6
 """Most runs that stand as columns; more are rows."""
 PARAMETERS_MAX = 8
 """Most inputs that differ for which the list of many runs has columns of their own."""
+LEGEND_MAX = 4
+"""Most inputs that differ that stand beside each curve's name."""
 MATRIX_MAX = 20
 """Most runs whose correlations with each other are all shown."""
 MANY_INTERVALS = 20
@@ -166,6 +168,15 @@ def _input_columns(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
         numeric = all(isinstance(cell.sort, float) for cell in cells)
         columns.append((Column(each.key, input_name(each.key), Align.RIGHT if numeric else Align.LEFT), cells))
     return columns
+
+
+def settings_texts(comparison: Comparison) -> list[str]:
+    """For each run the inputs in which the runs differ, as a legend says them: ``fast 4, slow 48``."""
+    columns = _input_columns(comparison)
+    if len(columns) > LEGEND_MAX:
+        return [""] * len(comparison.runs)
+    named = [[f"{column.title} {cell.text}" for cell in cells] for column, cells in columns]
+    return [", ".join(each[number] for each in named) for number in range(len(comparison.runs))]
 
 
 def _against_base(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backtests.report.series import from_start, with_pauses
 from papertape.core.record import Columns, RunRecord
 
 F8 = NDArray[np.float64]
@@ -15,7 +16,7 @@ F8 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Parallel arrays over time, at most as many points as were asked for.
+    """Parallel arrays over time: as many points as were asked for at most, and one more for each stretch without any.
 
     ``ts`` in ns, ascending; ``growth`` is equity / starting equity - 1; ``depth`` is how far equity had fallen below
     its running maximum, a fraction <= 0. Empty where a run started with nothing.
@@ -49,6 +50,7 @@ def curve_of(record: RunRecord, points: int) -> Curve:
     if not start > 0.0 or not len(equity["ts"]):
         empty = np.empty(0)
         return Curve(np.empty(0, np.int64), empty, empty)
+    equity = with_pauses(from_start(equity, record.start, start))
     low, high, last = (np.asarray(equity[name], np.float64) for name in ("low", "high", "last"))
     ts = np.concatenate(([min(record.start, int(equity["ts"][0]))], equity["ts"])).astype(np.int64)
     return Curve(

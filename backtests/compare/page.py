@@ -16,6 +16,7 @@ from backtests.compare.content import (
     headline,
     metrics_table,
     overview_table,
+    settings_texts,
     warning_texts,
 )
 from backtests.compare.pairing import Pairing
@@ -108,7 +109,7 @@ def _curves(page: Page, comparison: Comparison, clock: Clock) -> Section:
         ),
         _chart(clock, "depth", "Drawdown", "How far each run was below its highest value so far.", Height.MEDIUM),
     ]
-    base = comparison.base
+    base, settings = comparison.base, settings_texts(comparison)
     data = {
         "clock": CLOCK,
         "roles": list(SERIES),
@@ -116,6 +117,7 @@ def _curves(page: Page, comparison: Comparison, clock: Clock) -> Section:
         "runs": [
             {
                 "label": run.label + (" (base)" if number == base else ""),
+                "set": settings[number],
                 "x": _packed(clock.at(run.curve.ts)),
                 "growth": _packed(run.curve.growth * 100.0),
                 "depth": _packed(run.curve.depth * 100.0),

@@ -34,7 +34,7 @@ def causes_table(pairing: Pairing) -> Table:
 
 def _amounts(values: Iterable[float]) -> list[Cell]:
     """Gains and losses, whose currency the table's note names."""
-    return [Cell(amount_text(value, signed=True), value, sign_tone(value)) for value in map(float, values)]
+    return [Cell(amount_text(value, signed=True), value, sign_tone(round(value, 2))) for value in map(float, values)]
 
 
 def symbols_table(pairing: Pairing) -> Table:

@@ -93,7 +93,11 @@ def money(
             continue
         text = amount_text(value, signed=signed)
         cells.append(
-            Cell(text if len(one) == 1 else f"{text} {currency}", value, sign_tone(value) if signed else Tone.NONE)
+            Cell(
+                text if len(one) == 1 else f"{text} {currency}",
+                value,
+                sign_tone(round(value, 2)) if signed else Tone.NONE,
+            )
         )
     return Column(name, f"{title} ({one.pop()})" if len(one) == 1 else title, Align.RIGHT, help), cells
 

@@ -51,6 +51,8 @@ MARKS_FREE = 600
 """Marks of a side where they lie anywhere."""
 
 _PER_CENT, _PER_BASIS_POINT = 100.0, 10_000.0
+_FAR = 6.0
+"""A guard's limit this many times deeper than the deepest drawdown is said, since a line there would flatten the chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +147,16 @@ class RunCharts:
         legend = [LegendEntry("below the peak", Role.LOSS, Mark.AREA)]
         exact = f"@y{{{Format.MONEY_EXACT}}} {self._currency if self.is_short else '%'}"
         add_hover(plot, [line], {"Drawdown": exact}, along_line=True)
-        floor = series.guard_floor(self.record, found.ts)
+        floor, far = series.guard_floor(self.record, found.ts), ""
         if floor is not None:
             peak = series.running_peak(self.record, found.ts)
             level = floor - peak if self.is_short else (floor / peak - 1.0) * _PER_CENT
-            add_line(plot, self._thin(plot, found.ts, level), "y", Role.WARNING, dashed=True, width=1.4)
-            legend.append(LegendEntry("the guard trips below", Role.WARNING, Mark.DASHED))
-        note = "How far equity is below its highest value so far, at the worst moment of each stretch of time."
+            if level.max() < _FAR * values.min() < 0.0:
+                far = f" The guard would trip at {level.max():,.2f} {unit}, far below what is drawn."
+            else:
+                add_line(plot, self._thin(plot, found.ts, level), "y", Role.WARNING, dashed=True, width=1.4)
+                legend.append(LegendEntry("the guard trips below", Role.WARNING, Mark.DASHED))
+        note = "How far equity is below its highest value so far, at the worst moment of each stretch of time." + far
         return self._chart("underwater", "Drawdown", note, plot, unit, legend)
 
     def exposure(self) -> Chart | None:

@@ -32,7 +32,7 @@ def month_table(days: Days) -> str:
         rows.append(f'<tr><th scope="row">{year}</th>{joined(cells)}<td class="whole">{_text(whole)}</td></tr>')
     return (
         '<div class="card wide"><h3>Returns by month</h3><p class="note">In percent, compounded from the sessions of '
-        'the month; the colour says how large.</p><div class="scroll" tabindex="0" role="region" '
+        'the month; the colour says how large.</p><div class="scroll heat" tabindex="0" role="region" '
         f'aria-label="Returns by month"><table class="months"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{joined(rows)}</tbody></table></div></div>"
     )
@@ -52,7 +52,7 @@ def day_table(days: Days) -> str:
     return (
         '<div class="card wide"><h3>Returns by day</h3><p class="note">A column is a week; point at a day for its '
         f"figure. The strongest colours are from {scale * 100:.2f} % on, up or down.</p>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Returns by day">{tables}</div></div>'
+        f'<div class="scroll heat" tabindex="0" role="region" aria-label="Returns by day">{tables}</div></div>'
     )
 
 

@@ -61,11 +61,21 @@
     }
     const clockText = (d) => `${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}${step < 60 ? `:${pad(d.getUTCSeconds())}` : ""}`;
     const dayText = (d) => `${DAYS[d.getUTCDay()]} ${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`;
-    return { found, text: clockText, context: dayText };
+    return { found: step < 3600 ? found : [...found, ...openings(clock, from, to)].sort((a, b) => a.x - b.x), text: clockText, context: dayText };
+  }
+
+  /** The first trading time of each day but the first that is seen: where a day begins is read before its hours. */
+  function openings(clock, from, to) {
+    const found = [];
+    for (let k = 0; k < clock.x.length - 1; k++) {
+      const isNewDay = k === 0 || Math.floor(clock.wall[k] / DAY_MS) > Math.floor(clock.wall[k - 1] / DAY_MS);
+      if (!clock.gap[k] && isNewDay && clock.x[k] >= from && clock.x[k] <= to) found.push({ wall: clock.wall[k], x: clock.x[k], isFirst: true });
+    }
+    return found;
   }
 
   const CALENDAR_STEPS = [
-    ["day", 1], ["week", 1], ["week", 2], ["month", 1], ["month", 2], ["month", 3], ["month", 6], ["year", 1], ["year", 2], ["year", 5], ["year", 10],
+    ["day", 1], ["day", 2], ["day", 3], ["week", 1], ["week", 2], ["month", 1], ["month", 2], ["month", 3], ["month", 6], ["year", 1], ["year", 2], ["year", 5], ["year", 10],
   ];
 
   /** Ticks at the first trading time of days, weeks, months or years. */
@@ -108,8 +118,10 @@
     const apart = (58 / room) * (end - start);
     const labels = new Map(), places = [];
     let before = null;
-    for (const { wall, x } of ticks.found) {
+    const firsts = ticks.found.filter((each) => each.isFirst);
+    for (const { wall, x, isFirst } of ticks.found) {
       if (places.length && x - places[places.length - 1] < apart) continue;
+      if (!isFirst && firsts.some((each) => Math.abs(each.x - x) < apart)) continue;
       const date = new Date(wall), context = ticks.context(date);
       labels.set(x, context !== before && context ? `${ticks.text(date)}\n${context}` : ticks.text(date));
       before = context;
@@ -120,6 +132,16 @@
     // Not by major_label_overrides: BokehJS keeps the views of every label that was ever overridden.
     axis.formatter.doFormat = (shown) => shown.map((x) => labels.get(x) ?? "");
     axis.ticker.ticks = places;
+  }
+
+  /** Labels of an axis of numbers, all with the decimals that the step between them needs, and no fewer than least. */
+  function numberTexts(shown, least) {
+    const steps = shown.slice(1).map((each, k) => Math.abs(each - shown[k])).filter((each) => each > 0);
+    const step = Math.min(...steps, shown.length ? Math.abs(shown[0]) || 1 : 1);
+    let digits = least;
+    while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6 * step * 10 ** digits) digits++;
+    const text = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    return shown.map((each) => text.format(Math.abs(each) < step / 2 ? 0 : each));
   }
 
   const column = (source, name) => (source.data instanceof Map ? source.data.get(name) : source.data[name]);
@@ -209,6 +231,10 @@
       setTicks(chart);
       fitValues(chart);
       chart.plot.x_range.change.connect(() => follow(chart));
+    }
+    for (const axis of [...view.model.left, ...(clock ? [] : view.model.below)]) {
+      const least = axis.formatter.format?.includes("0.00") ? 2 : 0; // as prices have
+      axis.formatter.doFormat = (shown) => numberTexts(shown, least);
     }
     dress(view);
     element.dataset.drawn = "true";

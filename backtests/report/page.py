@@ -70,7 +70,8 @@ def headlines_html(headlines: Sequence[Headline]) -> str:
         f'<dd class="figure{_TONE_SIGNS[each.tone]}">{escaped(each.text)}</dd></div>'
         for each in headlines
     )
-    return f'<dl class="tiles">{joined(tiles)}</dl>'
+    columns = next((each for each in (5, 4) if len(headlines) % each == 0), 0)  # rows that are full
+    return f'<dl class="tiles by-{columns}">{joined(tiles)}</dl>'
 
 
 def warnings_html(warnings: Sequence[str]) -> str:

@@ -76,9 +76,19 @@ def with_pauses(columns: Columns) -> Columns:
     return result
 
 
+def from_start(equity: Columns, start: int, value: float) -> Columns:
+    """Buckets of equity behind one of the run's start with its ``value``; there is none before anything is held."""
+    ts = np.asarray(equity["ts"], np.int64)
+    if not len(ts) or ts[0] <= start or not np.isfinite(value):
+        return equity
+    return {"ts": np.insert(ts, 0, start)} | {
+        name: np.insert(np.asarray(equity[name], np.float64), 0, value) for name in ("last", "low", "high")
+    }
+
+
 def equity_line(record: RunRecord) -> tuple[I8, F8]:
     """(times, net liquidation) from the run's start to its end; the drawdown's exact extremes are among the points."""
-    ts, values = bucket_line(with_pauses(record.equity))
+    ts, values = bucket_line(with_pauses(from_start(record.equity, record.start, record.starting_equity)))
     fall = record.drawdown
     exact = [(t, v) for t, v in ((fall.peak_ts, fall.peak), (fall.trough_ts, fall.trough)) if t]
     more = [(record.start, record.starting_equity), *exact, (record.end, record.final_equity)]
@@ -103,7 +113,7 @@ def underwater(record: RunRecord) -> Underwater:
     Within a bucket it is not known whether the low came before the high; its low is measured from the maximum before
     the bucket, so that no fall is invented. The deepest fall, which is known exactly, is put in as it is.
     """
-    buckets = with_pauses(record.equity)
+    buckets = with_pauses(from_start(record.equity, record.start, record.starting_equity))
     ts, low, high = buckets["ts"], buckets["low"], buckets["high"]
     if not len(ts):
         return Underwater(ts, low, high)

@@ -225,6 +225,29 @@ def test_a_time_on_the_axis_is_the_wall_time_of_the_run(opened, short_record):
     assert {"10:00", "11:00", "12:00"} <= {label.split("\n")[0] for label in labels}
 
 
+def test_a_value_axis_has_the_same_decimals_at_each_label_and_a_price_at_least_two(opened):
+    page = opened("year")
+    script = "key => (axis => axis.formatter.doFormat([0, 0.05, 0.1]))(papertape.drawn.get(key).plot.left[0])"
+    assert page.evaluate(script, "underwater") == ["0.00", "0.05", "0.10"]
+    script = "key => papertape.drawn.get(key).plot.left[0].formatter.doFormat([-1000, 0, 1000])"
+    assert page.evaluate(script, "equity") == ["-1,000", "0", "1,000"]
+    assert page.evaluate(script, "price-0") == ["-1,000.00", "0.00", "1,000.00"]
+
+
+def test_a_day_begins_with_a_label_at_its_opening_when_hours_are_shown(opened):
+    page = opened("year")
+    script = """() => {
+        const chart = papertape.drawn.get("equity"), { clock } = chart;
+        const opens = clock.x.filter((_, k) => !clock.gap[k]).slice(20, 24);
+        chart.plot.x_range.setv({ start: opens[0] - 1, end: opens[3] - 1 });
+        return [...chart.labels.values()];
+    }"""
+    labels = page.evaluate(script)
+    openings = [label for label in labels if "\n" in label]
+    assert len(openings) == 3, labels
+    assert all(label.startswith("09:30\n") for label in openings)
+
+
 def test_a_hostile_name_is_inert_everywhere_also_in_tooltips(opened, hostile):
     page = opened("hostile")
     script = """key => {

@@ -81,9 +81,18 @@ def test_a_short_run_is_drawn_in_money_and_a_long_one_in_percent(short_record, y
 
 
 def test_the_guards_limit_is_drawn_below_the_peak(year_record):
-    chart = drawn(year_record)["underwater"]
+    record, limit = copy.copy(year_record), -2.0 * year_record.drawdown.depth
+    record.settings = {**record.settings, "guard": {**record.settings["guard"], "max_drawdown": limit}}
+    chart = drawn(record)["underwater"]
     assert [entry.text for entry in chart.legend] == ["below the peak", "the guard trips below"]
-    assert line_of(chart, 2)[1] == pytest.approx(-60.0)
+    assert line_of(chart, 2)[1] == pytest.approx(-100.0 * limit, rel=1e-6)
+
+
+def test_a_limit_of_the_guard_that_would_flatten_the_drawdown_is_said_instead_of_drawn(year_record):
+    assert year_record.drawdown.depth > -0.1
+    chart = drawn(year_record)["underwater"]
+    assert [entry.text for entry in chart.legend] == ["below the peak"]
+    assert "The guard would trip at -60.00 %" in chart.note
 
 
 def test_the_benchmark_is_drawn_once_the_record_has_its_returns(year_record):

@@ -211,3 +211,16 @@ def test_steps_go_up_and_down_uprightly():
 def test_a_run_without_events_of_its_account_has_an_empty_drawdown(idle_record):
     assert idle_record.drawdown == Drawdown(0.0, 0, 0, 0, 100_000.0, 100_000.0)
     assert len(series.underwater(idle_record).ts) == 0
+
+
+def test_equity_is_flat_until_something_is_held():
+    one = np.array([99.0, 98.0])
+    equity = {"ts": np.array([1_000, 1_010], np.int64), "last": one, "low": one, "high": one}
+    found = series.from_start(equity, 0, 100.0)
+    assert found["ts"].tolist() == [0, 1_000, 1_010]
+    assert found["last"].tolist() == found["low"].tolist() == found["high"].tolist() == [100.0, 99.0, 98.0]
+    assert series.from_start(equity, 1_000, 100.0) is equity
+    held = {"ts": np.arange(1_000, 1_100, 10), **dict.fromkeys(("last", "low", "high"), np.full(10, 99.0))}
+    drawn = series.with_pauses(series.from_start(held, 0, 100.0))
+    assert drawn["ts"][:3].tolist() == [0, 999, 1_000]
+    assert drawn["last"][:3].tolist() == [100.0, 100.0, 99.0]
