@@ -43,12 +43,12 @@ from papertape.core.record import (
 FILE_NAME = "run.sqlite"
 APPLICATION_ID = 0x50545031
 """What SQLite keeps in the file's header to tell whose it is ("PTP1"); see PRAGMA application_id."""
-SCHEMA_VERSION = 1
-"""Kept as PRAGMA user_version. A reader refuses what is newer than itself."""
+SCHEMA_VERSION = 2
+"""Kept as PRAGMA user_version. A reader refuses what is newer than itself, and reads what is older."""
 
 EQUITY_COLUMNS: Mapping[str, str] = {"ts": "i8", "last": "f8", "low": "f8", "high": "f8"}
 POINT_COLUMNS: Mapping[str, str] = {"ts": "i8", "equity": "f8"}
-DAILY_COLUMNS: Mapping[str, str] = {"date": "i8", "ts": "i8", "equity": "f8"}
+DAILY_COLUMNS: Mapping[str, str] = {"date": "i8", "ts": "i8", "equity": "f8", "benchmark": "f8"}
 
 _COLUMN_TABLES: Mapping[str, Mapping[str, str]] = {
     "orders": ORDER_COLUMNS,
@@ -60,6 +60,8 @@ _COLUMN_TABLES: Mapping[str, Mapping[str, str]] = {
     "daily": DAILY_COLUMNS,
 }
 """Table -> layout; a table has the name of the record's field."""
+_ADDED: Mapping[str, Mapping[str, int]] = {"daily": {"benchmark": 2}}
+"""Table -> column of numbers -> the format that brought it; in a file of an older one it is unknown throughout."""
 _OTHER_TABLES: Mapping[str, Mapping[str, str]] = {
     "manifest": {"key": "O", "value": "O"},
     "metrics": {"name": "O", "value": "f8"},
@@ -360,6 +362,15 @@ def _columns(rows: list[tuple[Any, ...]], layout: Mapping[str, str]) -> Columns:
     return {name: _column(values, code) for (name, code), values in zip(layout.items(), by_column, strict=True)}
 
 
+def _read_columns(database: sqlite3.Connection, table: str) -> Columns:
+    """A table as the record has it, whatever format it was written in."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    layout, added = _COLUMN_TABLES[table], _ADDED.get(table, {})
+    columns = _columns(_select(database, table), {k: v for k, v in layout.items() if added.get(k, 0) <= version})
+    rows = len(next(iter(columns.values())))
+    return {name: columns[name] if name in columns else np.full(rows, np.nan) for name in layout}
+
+
 def _grouped(rows: list[tuple[Any, ...]], names: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of each name that is their first column, without it."""
     groups: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
@@ -420,7 +431,7 @@ def load_outline(path: Path | str, *, points: int) -> RunRecord:
         fields = _header_fields(manifest)
         fields |= {table: empty_columns(layout) for table, layout in _COLUMN_TABLES.items()}
         fields["equity"] = _read_curve(database, points)
-        fields["daily"] = _columns(_select(database, "daily"), DAILY_COLUMNS)
+        fields["daily"] = _read_columns(database, "daily")
         return RunRecord(
             **fields,
             metrics=metrics,
@@ -446,7 +457,7 @@ def load_record(path: Path | str) -> RunRecord:
     with _opened(run_file(path)) as database:
         manifest, metrics = _read_header(database)
         fields = _header_fields(manifest)
-        fields |= {table: _columns(_select(database, table), layout) for table, layout in _COLUMN_TABLES.items()}
+        fields |= {table: _read_columns(database, table) for table in _COLUMN_TABLES}
         custom = {
             name: (_column((ts for ts, _ in rows), "i8"), _column((value for _, value in rows), "f8"))
             for name, rows in _grouped(_select(database, "custom"), manifest["custom_names"]).items()
