@@ -29,6 +29,9 @@ _TAIL = """
   decisions become fills after the loop.
 - NautilusTrader: `BacktestEngine` of its pyo3 package, `run()` alone, without logging, analysis and risk checks, with
   a latency of 1 ns so that its market orders fill at the next trade. backtrader: no observers, no analyzers.
+- Reports: runs of tick momentum on that tape, stored beforehand; of a report both the lines on the terminal and the page,
+  of a comparison the lines, its page and 200 runs read. The other side is a process that imports the two libraries that a
+  page and tables of it usually need.
 - Top movers: one decision a day at 10:00 from a scan and two daily bars as of then; the decisions are compared with
   ones found by looking at the columns directly.
 

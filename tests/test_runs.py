@@ -345,6 +345,12 @@ def test_a_run_of_the_first_format_has_no_benchmark_by_day_and_is_read_otherwise
     assert np.isnan(load_outline(folder, points=10).daily["benchmark"]).tolist() == [True]
 
 
+def test_a_run_can_be_read_without_its_journal(tmp_path: Path) -> None:
+    record = load_record(save_run(a_record(), tmp_path), journal=False)
+    assert record.journal == b""
+    assert_same_record(dataclasses.replace(record, journal=a_record().journal), a_record())
+
+
 @pytest.mark.parametrize(
     "statement",
     [
