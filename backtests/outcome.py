@@ -266,6 +266,7 @@ def _daily(parts: RunParts, equity_end: float) -> Columns:
         "date": np.array([row[0] for row in rows], np.int64),
         "ts": np.array([row[1] for row in rows], np.int64),
         "equity": np.array([row[2] for row in rows], np.float64),
+        "benchmark": np.full(len(rows), np.nan),  # set where there is one, when the run has ended
     }
 
 

@@ -47,9 +47,9 @@ def backtest(
     record = run_tape(instance, tape, settings, symbols=symbols, progress=progress, keep_prices=out is not None)
     if benchmark is not None:
         returns = benchmark.returns(record)
-        multipliers = {name: each.multiplier for name, each in tape.instruments.items()}
+        record.daily["benchmark"] = returns
         record.metrics = compute_metrics(
-            record, risk_free=settings.risk_free, benchmark=returns, multipliers=multipliers
+            record, risk_free=settings.risk_free, benchmark=returns, multipliers=record.settings["multipliers"]
         )
     run = Run(record)
     if out is not None:

@@ -14,6 +14,7 @@ from benchmarks import (
     csv_runs,
     filtered,
     kernels,
+    looking,
     memory,
     movers,
     startup,
@@ -31,6 +32,8 @@ BENCHMARKS: Mapping[str, Callable[[Plan], Iterator[Row]]] = {
     "csv": csv_runs.measure,
     "memory": memory.measure,
     "startup": startup.measure,
+    "report": looking.measure_report,
+    "compare": looking.measure_compare,
     "kernels": kernels.measure,
 }
 """Name -> the rows that it measures, in the table's order."""

@@ -29,6 +29,8 @@ _TAIL = """
   decisions become fills after the loop.
 - NautilusTrader: `BacktestEngine` of its pyo3 package, `run()` alone, without logging, analysis and risk checks, with
   a latency of 1 ns so that its market orders fill at the next trade. backtrader: no observers, no analyzers.
+- Reports and comparisons are of runs that were stored beforehand: tick momentum on that tape, and `sma_cross` on bars of
+  30 minutes with 200 pairs of averages. The other side is a process that imports what such pages are usually made with.
 - Top movers: one decision a day at 10:00 from a scan and two daily bars as of then; the decisions are compared with
   ones found by looking at the columns directly.
 

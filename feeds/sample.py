@@ -26,6 +26,7 @@ from feeds.synthetic_market import (
     DayTape,
     Draws,
     companies,
+    drawn_back,
     plan_days,
     trade_day,
 )
@@ -191,7 +192,7 @@ def _company_days(
             company.symbol, company.price, company.volatility, company.market_cap, company.average_volume * shares
         )
         tapes.append(trade_day(Draws(seed, 4, number, day), today, plan, last, opens[day], minutes[day]))
-        last = tapes[-1].last_mid
+        last = drawn_back(tapes[-1].last_mid, company.price / shares)
     return tapes
 
 

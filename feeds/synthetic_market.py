@@ -28,6 +28,8 @@ ACTIVE = 8
 """So many of the most actively traded companies are candidates for halts."""
 ACTIVE_PRICE = 12.0
 ACTIVE_VOLUME = 1_300_000.0
+STRAY = 2.0
+"""Factor of its usual price from which on a company is drawn back, so that it stays believable over years."""
 MOVER_ACTIVITY = 4.0
 """Days with at least so many times the usual volume are those of large overnight gaps."""
 
@@ -128,6 +130,15 @@ class DayPlan:
     dividend_cents: int = 0
 
 
+def drawn_back(price: float, usual: float) -> float:
+    """The price that a company's next day starts from: a quarter of the way (of the logarithms) back from too far.
+
+    Within a factor of ``STRAY`` of the usual price it is the price itself.
+    """
+    bound = min(max(price, usual / STRAY), usual * STRAY)
+    return price if bound == price else price * root(root(bound / price))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DayTape:
     """One company's day: prices in cents, times in UTC nanoseconds. A quote precedes each trade that needs one."""
@@ -183,6 +194,7 @@ def plan_days(seed: int, market: Sequence[Company], minutes: Sequence[int]) -> l
     active = (busy or order)[:ACTIVE]
     quiet = sorted((i for i in range(len(market)) if i not in active), key=lambda i: market[i].market_cap)
     plans: list[list[DayPlan]] = []
+    risen = [1.0] * len(market)  # by news alone
     for day, length in enumerate(minutes):
         draws = Draws(seed, 2, day)
         market_gap = 0.003 * draws.gauss()
@@ -192,6 +204,9 @@ def plan_days(seed: int, market: Sequence[Company], minutes: Sequence[int]) -> l
         for rank, i in enumerate(leader + draws.chosen(rest, len(quiet) // 12)):
             size = draws.between(0.07, 0.18) + (draws.between(0.0, 0.3) if rank == 0 else 0.0)
             gap = -0.7 * size if rank and draws.number() < 0.35 else size
+            if not 1.0 / STRAY <= risen[i] <= STRAY:
+                gap = size if risen[i] < 1.0 else -0.7 * size
+            risen[i] *= 1.0 + gap
             today[i] = DayPlan(gap, activity=draws.between(MOVER_ACTIVITY, 12.0))
         for i in draws.chosen(active, (len(active) + 2) // 3):
             today[i] = replace(today[i], activity=draws.between(2.0, 3.0), halts=_halts(draws, length))

@@ -1,4 +1,4 @@
-"""What a run's record implies about what it held: multipliers, currencies, and the value of each position by day."""
+"""What a run's record says of what it held: multipliers, currencies, and the value of each position by day."""
 
 from __future__ import annotations
 
@@ -25,18 +25,9 @@ def currency_of(record: RunRecord) -> Mapping[str, str]:
 
 
 def multipliers(record: RunRecord) -> Mapping[str, float]:
-    """Symbol -> units of currency per point of price, as positions and trades imply it; 1 where neither does."""
-    found: dict[str, float] = {}
-    trades, held = record.trades, record.positions
-    with np.errstate(all="ignore"):
-        sign = np.where(np.asarray(trades["side"] == "LONG", dtype=np.bool_), 1.0, -1.0)
-        points = sign * (trades["exit_price"] - trades["entry_price"]) * trades["quantity"]
-        by_trade = (trades["pnl"] + trades["fees"]) / points
-        by_position = held["market_value"] / (held["quantity"] * held["last_price"])
-    for symbols, values in ((trades["symbol"], by_trade), (held["symbol"], by_position)):
-        is_known = np.isfinite(values) & (values > 0.0)
-        found |= {s: float(f"{v:.6g}") for s, v in zip(symbols[is_known], values[is_known], strict=True)}
-    return defaultdict(lambda: 1.0, found)
+    """Symbol -> units of currency per point of price, as the run keeps it in its settings: those that are not 1."""
+    found = record.settings.get("multipliers") or {}
+    return defaultdict(lambda: 1.0, {str(symbol): float(value) for symbol, value in found.items()})
 
 
 def signed_quantities(record: RunRecord) -> F8:
@@ -73,7 +64,7 @@ def daily_holdings(record: RunRecord) -> DailyHoldings:
     for k, symbol in enumerate(symbols):
         if currencies[symbol] != record.currency:
             raise DataError(
-                f"{symbol} trades in {currencies[symbol]}, and the run keeps no exchange rates; its value in "
+                f"{symbol} trades in {currencies[symbol]}, and the run keeps exchange rates of its end only; its value in "
                 f"{record.currency} by day cannot be told"
             )
         mine = record.fills["symbol"] == symbol

@@ -237,12 +237,12 @@ class Run:
 
     @functools.cached_property
     def daily(self) -> pd.DataFrame:
-        """The last net liquidation before each session's close, indexed by the session's date: ts, equity."""
+        """By session's date: ts, equity (the last net liquidation before its close), benchmark (its return since then)."""
         import pandas as pd
 
         columns = self.record.daily
         dates = pd.DatetimeIndex(np.asarray(columns["date"], dtype=np.int64).view("M8[D]").astype("M8[s]"), name="date")
-        return _frame({"ts": columns["ts"], "equity": columns["equity"]}).set_index(dates)
+        return _frame({name: column for name, column in columns.items() if name != "date"}).set_index(dates)
 
     @functools.cached_property
     def returns(self) -> pd.Series[float]:

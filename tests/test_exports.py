@@ -157,7 +157,7 @@ def test_the_sharpe_ratio_of_the_returns_is_the_metric() -> None:
 
 
 def test_a_return_from_nothing_is_unknown() -> None:
-    daily = columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, 0.0), (FIRST_DATE + 1, CLOSE + DAY, 5.0)])
+    daily = columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, 0.0, NAN), (FIRST_DATE + 1, CLOSE + DAY, 5.0, NAN)])
     returns = Run(a_record(daily=daily)).returns
     assert returns.iloc[0] == -1.0
     assert math.isnan(returns.iloc[1])
@@ -185,7 +185,7 @@ def held_overnight(**changes: Any) -> RunRecord:
         "orders": columns(ORDER_COLUMNS, [order(1, OPEN, "AAA", "BUY", 10.0)]),
         "fills": columns(FILL_COLUMNS, [(OPEN + 5, "AAA", "BUY", 10.0, 100.0, 1.0, 1, False)]),
         "positions": columns(POSITION_COLUMNS, [("AAA", "USD", 10.0, 100.0, 110.0, 1100.0, 100.0, 0.0)]),
-        "daily": columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, 100_039.0), (FIRST_DATE + 1, CLOSE + DAY, 100_099.0)]),
+        "daily": columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, 100_039.0, NAN), (FIRST_DATE + 1, CLOSE + DAY, 100_099.0, NAN)]),
         "prices": {"AAA": columns(EQUITY_COLUMNS, [(CLOSE - 1, 104.0, 99.0, 105.0), (second, 120.0, 104.0, 121.0)])},
         **changes,
     })  # fmt: skip

@@ -34,7 +34,7 @@ from papertape.core.record import (
     RunRecord,
 )
 from papertape.runs import Run, iso_utc, list_runs, open_run, to_json_summary
-from papertape.store import DAILY_COLUMNS, EQUITY_COLUMNS, POINT_COLUMNS, load_record, save_run
+from papertape.store import DAILY_COLUMNS, EQUITY_COLUMNS, POINT_COLUMNS, load_outline, load_record, save_run
 
 T0 = 1_772_461_800_000_000_001  # 2026-03-02T14:30:00.000000001Z
 
@@ -75,7 +75,7 @@ def a_record(**changes: Any) -> RunRecord:
         ),
         equity=columns(EQUITY_COLUMNS, [(T0, 100_000.0, 99_990.0, 100_001.0), (T0 + 9, 100_009.0, 100_000.0, 100_010.0)]),
         points=columns(POINT_COLUMNS, [(T0 + 5, 99_999.0)]),
-        daily=columns(DAILY_COLUMNS, [(20_514, T0 + 9, 100_009.0)]),
+        daily=columns(DAILY_COLUMNS, [(20_514, T0 + 9, 100_009.0, math.nan)]),
         drawdown=Drawdown(-0.0001, T0, T0 + 5, 0, 100_000.0, 99_990.0),
         time_in_market_ns=4,
         trades=columns(TRADE_COLUMNS, [("IBM", "LONG", 1.0, T0, T0 + 1, 6.0, 7.0, 0.0, 1.0, 1 / 6, nan, 0.5)]),
@@ -331,7 +331,24 @@ def test_a_run_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     database = sqlite3.connect(file)
     database.execute("PRAGMA user_version = 99")
     database.close()
-    assert "written by a newer papertape (format 99, this one reads up to 1); upgrade it" in message(file)
+    assert "written by a newer papertape (format 99, this one reads up to 2); upgrade it" in message(file)
+
+
+def test_a_run_of_the_first_format_has_no_benchmark_by_day_and_is_read_otherwise_as_it_is(tmp_path: Path) -> None:
+    folder = save_run(a_record(), tmp_path)
+    database = sqlite3.connect(folder / "run.sqlite")
+    database.execute("DROP VIEW daily_iso")
+    database.execute("ALTER TABLE daily DROP COLUMN benchmark")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    assert_same_record(load_record(folder), a_record())
+    assert np.isnan(load_outline(folder, points=10).daily["benchmark"]).tolist() == [True]
+
+
+def test_a_run_can_be_read_without_its_journal(tmp_path: Path) -> None:
+    record = load_record(save_run(a_record(), tmp_path), journal=False)
+    assert record.journal == b""
+    assert_same_record(dataclasses.replace(record, journal=a_record().journal), a_record())
 
 
 @pytest.mark.parametrize(

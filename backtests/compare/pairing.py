@@ -21,6 +21,7 @@ from backtests.compare.matching import Alone, Piece, pieces, settled
 from papertape.core.errors import DataError
 from papertape.core.model import NS_PER_S
 from papertape.core.record import Columns, RunRecord
+from papertape.holdings import multipliers
 
 TOLERANCE_S = 60.0
 """How far apart in time two orders may be decided and still be the same decision, unless told otherwise."""
@@ -184,7 +185,7 @@ def _factors(symbol: str, a: RunRecord, b: RunRecord, grid: Grid) -> tuple[int, 
         if len(place):
             currency = str(record.positions["currency"][place[0]])
             rate = 1.0 if currency == record.currency else float(record.settings["rates"][currency])
-            multiplier = float((record.settings.get("multipliers") or {}).get(symbol, 1.0))
+            multiplier = multipliers(record)[symbol]
             found.append((grid.factor(rate, multiplier), grid.factor(rate)))
     if not found:
         return grid.factor(), grid.factor()  # nothing was filled

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from backtests.metrics import daily_returns
 from papertape.core.record import Columns, RunRecord
 from papertape.core.series import F8, I8
+from papertape.holdings import multipliers
 
 POINTS = 2_000
 """Points of a line that a chart draws at most: two for each pixel of a wide screen's half."""
@@ -249,23 +250,6 @@ def histogram(values: F8) -> Histogram:
 # --- positions
 
 
-def multiplier_of(record: RunRecord, symbol: str) -> float:
-    """Units of currency per point of price, as the run's own numbers show it; 1 where they cannot."""
-    columns = record.positions
-    for k in np.flatnonzero(columns["symbol"] == symbol):
-        value = float(columns["quantity"][k] * columns["last_price"][k])
-        if value and np.isfinite(value):
-            return float(columns["market_value"][k]) / value
-    trades = record.trades
-    here = np.flatnonzero(trades["symbol"] == symbol)
-    for k in here:
-        sign = 1.0 if trades["side"][k] == "LONG" else -1.0
-        points = sign * float(trades["exit_price"][k] - trades["entry_price"][k]) * float(trades["quantity"][k])
-        if points:
-            return round(float(trades["pnl"][k] + trades["fees"][k]) / points, 6)
-    return 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class Steps:
     """A value that changes in steps: from ``ts[k]`` on it is ``value[k]``; before the first it is 0."""
@@ -308,6 +292,7 @@ def exposure(record: RunRecord, points: int = POINTS) -> Exposure:
     columns = record.positions
     currency = dict(zip(columns["symbol"].tolist(), columns["currency"].tolist(), strict=True))
     held = dict(zip(columns["symbol"].tolist(), columns["quantity"].tolist(), strict=True))
+    units = multipliers(record)
     long, short, left_out = np.zeros(len(grid)), np.zeros(len(grid)), []
     for symbol in dict.fromkeys(fills["symbol"].tolist()):
         steps = position_steps(fills, symbol)
@@ -318,7 +303,7 @@ def exposure(record: RunRecord, points: int = POINTS) -> Exposure:
         ):
             left_out.append(symbol)
             continue
-        value = steps.at(grid) * _price_at(record, symbol, grid) * multiplier_of(record, symbol)
+        value = steps.at(grid) * _price_at(record, symbol, grid) * units[symbol]
         long += np.maximum(value, 0.0)
         short += np.minimum(value, 0.0)
     equity = _last_at(record.equity["ts"], record.equity["last"], grid, record.starting_equity)
@@ -417,8 +402,8 @@ def fill_slippage(record: RunRecord) -> Slippage:
     reference = np.array([arrival.get(number, np.nan) for number in fills["order"].tolist()], np.float64)
     sign = np.where(fills["side"] == "BUY", 1.0, -1.0)
     worse = sign * (np.asarray(fills["price"], np.float64) - reference)
-    multipliers = {symbol: multiplier_of(record, symbol) for symbol in dict.fromkeys(fills["symbol"].tolist())}
-    scale = np.array([multipliers[symbol] for symbol in fills["symbol"].tolist()], np.float64)
+    units = multipliers(record)
+    scale = np.array([units[symbol] for symbol in fills["symbol"].tolist()], np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         fraction = worse / reference
     row = np.flatnonzero(np.isfinite(fraction))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ INPUT_CODES = frozenset({
 """Codes of the notes about what was read, and what of it was left out (feeds)."""
 
 _TEXT = Align.LEFT
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 def more_note(shown: int, total: int, what: str, option: str) -> str:
@@ -107,7 +108,7 @@ def costs_table(record: RunRecord) -> Table:
     """What trading each instrument cost: fees, and slippage against the arrival price; the most traded first."""
     fills, orders, known, units = record.fills, record.orders, currency_of(record), multipliers(record)
     arrived = (orders["filled"] > 0.0) & ~np.isnan(orders["arrival_price"])
-    names, numbers = _numbered(np.concatenate((fills["symbol"], orders["symbol"][arrived])))
+    names, numbers = _numbered([*fills["symbol"].tolist(), *orders["symbol"][arrived].tolist()])
     which, at = numbers[: len(fills["symbol"])], numbers[len(fills["symbol"]) :]
     unit = np.array([units[each] for each in names])
     value = _sums(np.abs(fills["quantity"] * fills["price"]) * unit[which], which, len(names))
@@ -137,11 +138,10 @@ def costs_table(record: RunRecord) -> Table:
     ))  # fmt: skip
 
 
-def _numbered(symbols: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """The different symbols, and for each given one which of them it is."""
-    number: dict[str, int] = {}
-    which = [number.setdefault(each, len(number)) for each in symbols.tolist()]
-    return list(number), np.array(which, dtype=np.int64)
+def _numbered(items: Sequence[_Key]) -> tuple[list[_Key], NDArray[np.int64]]:
+    """The different items in the order in which they come, and for each given one which of them it is."""
+    number = {each: k for k, each in enumerate(dict.fromkeys(items))}
+    return list(number), np.fromiter(map(number.__getitem__, items), dtype=np.int64, count=len(items))
 
 
 def _sums(values: NDArray[np.float64], which: NDArray[np.int64], count: int) -> NDArray[np.float64]:
@@ -163,10 +163,8 @@ def orders_table(record: RunRecord) -> Table:
     """How orders ended, by outcome and reason; the most frequent first."""
     orders = record.orders
     has_fill = (orders["filled"] > 0.0).tolist()
-    number: dict[tuple[str, bool, str, str], int] = {}
     keys = zip(orders["status"].tolist(), has_fill, orders["type"].tolist(), orders["reason"].tolist(), strict=True)
-    which = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
-    found = list(number)
+    found, which = _numbered(list(keys))
     lots = _sums(np.ones(len(which)), which, len(found))
     shown = np.argsort(-lots, kind="stable")[:ROWS_SHOWN]
     ordered = [found[k] for k in shown]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from papertape.core.errors import DataError
+
+if TYPE_CHECKING:
+    from papertape.runs import Run
 
 LAST = "last"
 
@@ -30,3 +34,12 @@ def find_run(text: str, folder: Path) -> Path:
     if found:
         raise DataError(f"{len(found)} runs in {folder} begin so; name one, as {found[-1]}", path=text)
     raise DataError(f"no such run in {folder}; the last is {names[-1]}", path=text)
+
+
+def opened_to_look_at(text: str, folder: Path) -> Run:
+    """The run that ``text`` names, with all of it but its journal: what a report or a list needs. Raises DataError."""
+    from papertape.runs import Run
+    from papertape.store import FILE_NAME, load_record, run_file
+
+    file = run_file(find_run(text, folder))
+    return Run(load_record(file, journal=False), path=file.parent if file.name == FILE_NAME else file)

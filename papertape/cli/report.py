@@ -21,11 +21,10 @@ def report(
     folder: Annotated[str, typer.Option("--in", metavar="DIR", help="Where runs are kept.")] = "runs",
 ) -> int:
     """Report on a run: figures, charts and tables, on the terminal or as a page (--html, --open)."""
-    from papertape.cli.find_run import find_run
+    from papertape.cli.find_run import opened_to_look_at
     from papertape.cli.text import emit
-    from papertape.runs import open_run
 
-    opened = open_run(find_run(run, Path(folder)))
+    opened = opened_to_look_at(run, Path(folder))
     if html is None and not show:
         from papertape.cli.terminal import full_lines
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from papertape.cli.find_run import find_run
+from papertape.cli.find_run import find_run, opened_to_look_at
 from papertape.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,13 +52,15 @@ def show(
         raise ConfigError("--csv needs a list, as --fills")
     from papertape.cli.backtest import show_run
     from papertape.cli.text import emit
-    from papertape.runs import open_run
 
-    opened = open_run(find_run(run, Path(folder)))
+    if chosen == ["journal"]:
+        from papertape.runs import open_run
+
+        emit(open_run(find_run(run, Path(folder))).journal.decode("utf-8", "backslashreplace").rstrip("\n"))
+        return 0
+    opened = opened_to_look_at(run, Path(folder))
     if not chosen:
         show_run(opened, as_json=as_json)
-    elif chosen == ["journal"]:
-        emit(opened.journal.decode("utf-8", "backslashreplace").rstrip("\n"))
     else:
         from papertape.listing import csv_text, list_rows
 

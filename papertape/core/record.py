@@ -108,8 +108,9 @@ class RunRecord:
     ``equity`` holds buckets of event-level equity: columns ``ts`` (time of the bucket's last event),
     ``last``, ``low``, ``high`` (float64, base currency). ``points`` holds exact values at fills, session
     closes, peak and trough: ``ts``, ``equity``. ``daily`` is the last value before each session's close:
-    ``date`` (days since 1970-01-01), ``ts``, ``equity``. ``custom`` maps a name given to ``record()`` to
-    its ``(ts, value)`` arrays. ``journal`` is the byte-exact list of decisions and fills, one JSON object
+    ``date`` (days since 1970-01-01), ``ts``, ``equity``, and ``benchmark``, the benchmark's return since the
+    row before (0.01 is one per cent; NaN unknown, or without a benchmark). ``custom`` maps a name given to
+    ``record()`` to its ``(ts, value)`` arrays. ``journal`` is the byte-exact list of decisions and fills, one JSON object
     a line. ``settings`` is the configuration as given, JSON-able.
     """
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from papertape.store import load_record
 from tests.cli.conftest import write_trades
 
 if TYPE_CHECKING:
@@ -130,6 +132,23 @@ def test_the_benchmark_may_be_a_symbol_of_the_tape_or_a_file(papertape: Runner) 
         said = papertape("backtest", "my_jumps.py", "--data", "tape", "--benchmark", benchmark)
         assert said.status == 0, said.error
         assert "Beta" in said.out
+
+
+def test_the_benchmarks_returns_are_kept_by_day_and_drawn_in_the_report(papertape: Runner, here: Path) -> None:
+    commands = (("--benchmark", "AAA"), ("--benchmark", "AAA", "--grid", "quantity=5", "--workers", 1), ())
+    for k, options in enumerate(commands):
+        said = papertape("backtest", "my_jumps.py", "--data", "tape", "--out", f"runs-{k}", *options)
+        assert said.status == 0, said.error
+        (run,) = (here / f"runs-{k}").iterdir()
+        (benchmark,) = load_record(run).daily["benchmark"]
+        assert papertape("report", run, "--html", "page.html").status == 0
+        page = (here / "page.html").read_text(encoding="utf-8")
+        if options:
+            assert benchmark == pytest.approx(1.06 * 0.8 * 1.06 - 1.0, abs=1e-3), "AAA's jumps of the day"
+            assert "the same money in AAA" in page
+        else:
+            assert math.isnan(benchmark)
+            assert "the same money in" not in page
 
 
 def test_equal_runs_print_equal_journals(papertape: Runner) -> None:

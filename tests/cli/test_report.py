@@ -214,7 +214,7 @@ def test_a_run_without_events_or_with_unknown_equity_is_shown() -> None:
     assert "n/a" in plain(full_lines(Run(nothing)))
     unknown = a_record(
         equity=columns(EQUITY_COLUMNS, [(OPEN, NAN, NAN, NAN), (CLOSE, NAN, NAN, NAN)]),
-        daily=columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, NAN), (FIRST_DATE + 1, CLOSE, NAN)]),
+        daily=columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, NAN, NAN), (FIRST_DATE + 1, CLOSE, NAN, NAN)]),
         final_equity=NAN,
     )
     assert "Final equity" in plain(full_lines(Run(unknown)))

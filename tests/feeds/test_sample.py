@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from feeds.sample import SampleSummary, minute_bars, write_sample
-from feeds.synthetic_market import Draws, exponential, fictional_symbol
+from feeds.sample import SampleSummary, _company_days, minute_bars, write_sample
+from feeds.synthetic_market import Draws, companies, drawn_back, exponential, fictional_symbol, plan_days
 from feeds.tape_writer import BLANK, read_manifest, write_columns
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, DataError
@@ -242,6 +243,31 @@ def test_a_split_divides_the_price_and_a_dividend_is_paid_on_a_day_of_the_tape(
             at = np.searchsorted(trades["ts"], session(day)[0])
             ratio = trades["price"][at - 1] / trades["price"][at]
             assert ratio == pytest.approx(float(action["value"]), rel=0.1)
+
+
+@pytest.mark.parametrize("seed", [3, 7, 8, 9])
+@pytest.mark.parametrize("count", [2, 4, 12])
+def test_prices_stay_believable_over_a_thousand_days(seed: int, count: int) -> None:
+    market = companies(seed, count)
+    days = range(1_000)
+    plans = plan_days(seed, market, [390 for _ in days])
+    opens = [k * 1_440 * MINUTE for k in days]
+    for number, company in enumerate(market[:4]):
+        rare = replace(company, average_volume=20_000.0)  # few trades, so that a thousand days take no minute
+        tapes = _company_days(seed, number, rare, [plan[number] for plan in plans], opens, [390 for _ in days])
+        shares = np.cumprod([plan[number].ratio for plan in plans])
+        close = np.array([tape.last_mid for tape in tapes]) * shares / company.price
+        for first in range(0, 1_000, 250):
+            year = close[first : first + 250]
+            assert year.max() / year.min() < 10.0, (company.symbol, first)
+        assert 0.2 < close.min() < close.max() < 5.0, company.symbol
+
+
+def test_days_without_news_are_left_as_they_are_and_strays_come_back_by_a_quarter() -> None:
+    assert drawn_back(19.99, 10.0) == 19.99
+    assert drawn_back(5.01, 10.0) == 5.01
+    assert drawn_back(20.0 * 16.0, 10.0) == pytest.approx(20.0 * 8.0)
+    assert drawn_back(5.0 / 16.0, 10.0) == pytest.approx(5.0 / 8.0)
 
 
 def test_an_early_close_is_kept(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def a_record(**changes: Any) -> RunRecord:
             (CLOSE, 100_097.0, 100_090.0, 100_098.0),
         ]),
         "points": columns(POINT_COLUMNS, [(OPEN + 11 * MINUTE, 99_999.0)]),
-        "daily": columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, 100_097.0)]),
+        "daily": columns(DAILY_COLUMNS, [(FIRST_DATE, CLOSE, 100_097.0, NAN)]),
         "drawdown": Drawdown(90.0 / 100_119.0 * -1.0, OPEN + 20 * MINUTE, CLOSE, 0, 100_119.0, 100_029.0),
         "time_in_market_ns": 369 * MINUTE,
         "scans": [
@@ -131,7 +131,7 @@ def many_sessions(count: int = 40, **changes: Any) -> RunRecord:
         "final_equity": float(equity[-1]),
         "trades": columns(TRADE_COLUMNS, trades),
         "equity": columns(EQUITY_COLUMNS, [(closes[k], equity[k], equity[k] - 1.0, equity[k]) for k in range(count)]),
-        "daily": columns(DAILY_COLUMNS, [(FIRST_DATE + k, closes[k], equity[k]) for k in range(count)]),
+        "daily": columns(DAILY_COLUMNS, [(FIRST_DATE + k, closes[k], equity[k], NAN) for k in range(count)]),
         "drawdown": Drawdown(float(depth[at]), closes[max(at - 1, 0)], closes[at], 0, float(peaks[at]), float(equity[at])),
         **changes,
     })  # fmt: skip

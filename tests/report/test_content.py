@@ -161,11 +161,14 @@ def test_the_slippage_of_all_instruments_is_the_metric() -> None:
     assert sum(cells) == pytest.approx(record.metrics["slippage"])  # type: ignore[arg-type]
 
 
-def test_a_contracts_multiplier_is_read_from_its_trades_or_its_position() -> None:
-    trades = columns(TRADE_COLUMNS, [("ES", "SHORT", 2.0, OPEN, CLOSE, 5000.0, 4990.0, 4.0, 996.0, 0.0, NAN, NAN)])
-    positions = columns(POSITION_COLUMNS, [("NQ", "USD", 1.0, 100.0, 110.0, 2200.0, 200.0, 0.0)])
-    found = multipliers(a_record(trades=trades, positions=positions))
-    assert (found["ES"], found["NQ"], found["OTHER"]) == (50.0, 20.0, 1.0)
+def test_a_contracts_multiplier_is_the_one_that_the_run_keeps_and_counts_in_its_costs() -> None:
+    record = a_record()
+    record.settings["multipliers"] = {"AAA": 50.0}
+    found = multipliers(record)
+    assert (found["AAA"], found["<b>BBB</b>"]) == (50.0, 1.0)
+    table = report_content(record).table("costs")
+    assert column(table, "value") == ["105,000.00", "1,000.00"]
+    assert column(table, "slippage") == ["750.00", "10.00"]
 
 
 def test_orders_are_grouped_by_outcome_type_and_reason() -> None:

@@ -6,7 +6,22 @@ import numpy as np
 import pytest
 
 from backtests.report import series
+from backtests.run import backtest
+from papertape import Strategy
+from papertape.core.model import EventKind, Instrument
 from papertape.core.record import Drawdown
+from papertape.core.series import Series, Tape
+
+
+class Once(Strategy):
+    """Buys three of the first symbol that trades."""
+
+    def on_start(self):
+        self.subscribe(self.symbols)
+
+    def on_trade(self, trade):
+        if not self.position(trade.symbol).quantity and not self.working_orders(trade.symbol):
+            self.buy(trade.symbol, 3)
 
 
 def test_thinning_keeps_the_ends_and_every_peak_of_a_part():
@@ -167,14 +182,17 @@ def test_a_position_that_fills_do_not_explain_is_left_out_by_name(short_record):
     assert set(series.exposure(record).left_out) == {"AAA", "BBB"}
 
 
-def test_a_multiplier_is_found_from_positions_or_trades(short_record):
-    record = copy.copy(short_record)
-    assert series.multiplier_of(record, "AAA") == pytest.approx(1.0)
-    record.positions = {name: column[:0] for name, column in record.positions.items()}
-    trades = {name: column.copy() for name, column in record.trades.items()}
-    trades["pnl"] = (trades["pnl"] + trades["fees"]) * 50.0 - trades["fees"]
-    record.trades = trades
-    assert series.multiplier_of(record, "AAA") == pytest.approx(50.0)
+def test_exposure_and_slippage_of_a_contract_are_in_money_not_in_points(short_record):
+    n = 2_000
+    ts = short_record.start + np.arange(n) * 1_000_000_000
+    price = np.where(np.arange(n) < 500, 100.0, 101.0)
+    series_ = (Series("ES", EventKind.TRADE, ts, (price, np.ones(n))),)
+    tape = Tape(series_, {"ES": Instrument("ES", multiplier=50.0)})
+    record = backtest(Once(), tape, slippage="1", cash=1e6).record
+    assert record.settings["multipliers"] == {"ES": 50.0}
+    assert series.exposure(record).long[-1] == pytest.approx(record.positions["market_value"][0])
+    assert series.fill_slippage(record).money.tolist() == [3 * 50.0]
+    assert record.metrics["slippage"] == pytest.approx(3 * 50.0)
 
 
 def test_fills_close_together_become_one_mark_and_none_is_lost(short_record):

@@ -51,7 +51,7 @@ def a_run(equity: list[float] | None = None, first: int = 0, **changes: Any) -> 
         "orders": empty_columns(ORDER_COLUMNS), "fills": empty_columns(FILL_COLUMNS),
         "positions": empty_columns(POSITION_COLUMNS), "points": empty_columns(POINT_COLUMNS),
         "equity": {"ts": ts, "last": values, "low": values - 1.0, "high": values + 1.0},
-        "daily": {"date": dates, "ts": ts, "equity": values},
+        "daily": {"date": dates, "ts": ts, "equity": values, "benchmark": np.full(len(values), np.nan)},
         "drawdown": Drawdown(0.0, 0, 0, 0, 100.0, 100.0), "time_in_market_ns": 0,
         "metrics": {each.key: None for each in DEFINITIONS} | {"net_profit": float(values[-1]) - 100.0, "trades": 3.0},
         "settings": {"parameters": {"fast": 5}, "cash": 100.0, "fees": "ib-fixed", "slippage": "0", "latency": "0ms",
