@@ -119,13 +119,17 @@ def bucket_width_ns(calendar: SessionTimes, start: int, end: int) -> int:
     return width
 
 
+_FROZEN_AT_FIRST = gc.get_freeze_count()
+"""Objects that are frozen when this is imported: Python 3.12 freezes some of its own."""
+
+
 @contextlib.contextmanager
 def collecting_only_new() -> Iterator[None]:
     """Garbage collection leaves alone what exists already: Numba alone is half a million objects to walk, each time.
 
     Does nothing where the user's program has frozen objects itself, since they could not be told apart afterwards.
     """
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() > _FROZEN_AT_FIRST:
         yield
         return
     gc.freeze()

@@ -10,6 +10,7 @@ import numpy as np
 
 from backtests.compare.bootstrap import PairedDifference
 from backtests.compare.comparison import ComparedRun, Comparison, MetricRow
+from backtests.compare.inputs import InputDifference
 from backtests.definitions import NOT_AVAILABLE, Definition, Unit
 from backtests.report.cells import UNKNOWN as NO_CELL
 from backtests.report.cells import words
@@ -27,6 +28,8 @@ PARAMETERS_MAX = 8
 """Most inputs that differ for which the list of many runs has columns of their own."""
 LEGEND_MAX = 4
 """Most inputs that differ that stand beside each curve's name."""
+NAMED_MAX = 5
+"""Most runs that a warning names."""
 MATRIX_MAX = 20
 """Most runs whose correlations with each other are all shown."""
 MANY_INTERVALS = 20
@@ -127,6 +130,11 @@ def overview_note(comparison: Comparison) -> str:
     text = f"Differences are to {base.label}. {BEST.strip()} marks the best of a column."
     if sum(run.daily_difference is not None for run in comparison.runs) >= MANY_INTERVALS:
         text += " Of so many intervals of 95 % about one in twenty leaves out zero by chance alone."
+    shown, differ = _inputs_shown(comparison)
+    if len(shown) < len(differ):
+        text += (
+            f" {len(shown)} of the {len(differ)} inputs that differ have columns here; all: what was set differently."
+        )
     return text
 
 
@@ -151,15 +159,20 @@ def _values(row: MetricRow, runs: Sequence[ComparedRun]) -> list[Cell]:
     return cells
 
 
+def _inputs_shown(comparison: Comparison) -> tuple[list[InputDifference], list[InputDifference]]:
+    """(inputs that have columns in the list of runs, all that could have): of too many the first parameters."""
+    differ = [each for each in comparison.differences if each.key not in ("strategy", *_OWN_WORDS)]
+    differ = [each for each in differ if not each.key.startswith("versions.")]
+    differ.sort(key=lambda each: not each.key.startswith("parameters."))
+    if len(differ) <= PARAMETERS_MAX:
+        return differ, differ
+    return [each for each in differ if each.key.startswith("parameters.")][:PARAMETERS_MAX], differ
+
+
 def _input_columns(comparison: Comparison) -> list[tuple[Column, list[Cell]]]:
-    """Inputs that differ as columns, parameters first; none where they are too many."""
-    found = [each for each in comparison.differences if each.key not in ("strategy", *_OWN_WORDS)]
-    found = [each for each in found if not each.key.startswith("versions.")]
-    found.sort(key=lambda each: not each.key.startswith("parameters."))
-    if len(found) > PARAMETERS_MAX:
-        found = [each for each in found if each.key.startswith("parameters.")][:PARAMETERS_MAX]
+    """Inputs that differ as columns, parameters first."""
     columns = []
-    for each in found:
+    for each in _inputs_shown(comparison)[0]:
         cells = []
         for value, run in zip(each.values, comparison.runs, strict=True):
             text = input_text(each.key, value, run.zone)
@@ -276,12 +289,16 @@ def warning_texts(comparison: Comparison) -> list[str]:
         base, others = note.values[comparison.base], [note.values[k] for k in note.runs]
         values = dict.fromkeys(input_text(note.key, each, runs[0].zone) for each in (base, *others))
         shown = " / ".join(list(values)[:3]) + (" / ..." if len(values) > 3 else "")
-        named = ", ".join(runs[k].label for k in note.runs[:5]) + (", ..." if len(note.runs) > 5 else "")
+        named = ", ".join(runs[k].label for k in note.runs[:NAMED_MAX])
+        named += f", ... ({len(note.runs)} runs)" if len(note.runs) > NAMED_MAX else ""
         is_one = len(values) == 1  # two unknowns
         found.append(f"{note.text} (in {named}{'' if is_one else ': ' + shown})")
-    if any(run.synthetic for run in runs) and all(run.synthetic for run in runs):
+    if all(run.synthetic for run in runs):
         found.append("SYNTHETIC TAPE: a generated market; the results say nothing about a real one")
-    found += [f"the guard tripped in {run.label}" for run in runs if run.guard_tripped]
+    tripped = [run.label for run in runs if run.guard_tripped]
+    if tripped:
+        more = f", ... ({len(tripped)} runs)" if len(tripped) > NAMED_MAX else ""
+        found.append(f"the guard tripped in {', '.join(tripped[:NAMED_MAX])}{more}")
     return found
 
 

@@ -11,8 +11,11 @@ from papertape.core.record import RunRecord
 UNKNOWN = "unknown"
 """An input that a run does not say: never equal to anything, not even to another unknown."""
 
-_NOT_INPUTS = {"parameters", "sources", "fees_text", "start", "end"}
-"""Settings that are told by other inputs: parameters one by one, the data by their fingerprint, fees by their name."""
+_NOT_INPUTS = {"parameters", "sources", "fees_text", "start", "end", "rates"}
+"""Settings that are told by other inputs: parameters one by one, the data by their fingerprint, fees by their name.
+
+Exchange rates are those at the run's end, hence follow from its data and its window.
+"""
 
 _OF_THE_STRATEGY = ("code", "parameters.")
 """Inputs that are part of the choice of a strategy: another strategy is one input, not these as well."""

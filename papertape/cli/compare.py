@@ -30,7 +30,6 @@ def compare(
     from backtests.compare.opening import compare as compare_runs
     from papertape.cli.find_run import find_run
     from papertape.cli.text import clean, emit
-    from papertape.core.errors import DataError
 
     found = [find_run(run, Path(folder)) for run in runs]
     paths = (
@@ -44,13 +43,9 @@ def compare(
         number = paths.index(wanted)
     comparison = compare_runs(*paths, base=number, tolerance_s=tolerance)
     if html is not None:
-        page = comparison.to_html()
-        try:
-            Path(html).write_text(page, encoding="utf-8")
-        except OSError as error:
-            raise DataError(
-                f"the page cannot be written here ({error.strerror}); name another file", path=html
-            ) from None
+        from papertape.cli.pages import write_page
+
+        write_page(Path(html), comparison.to_html())
     if as_json:
         from backtests.compare.plain import comparison_json
 

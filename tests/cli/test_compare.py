@@ -94,7 +94,7 @@ def test_a_page_is_written_where_it_is_asked_for(papertape, stored, here):
         (["last"], "a comparison needs two runs or more"),
         (["last", "nothing"], "nothing: no such run in runs"),
         (["last", "last", "--tolerance", "-1"], "0 to 86400 is needed"),
-        (["last", "last", "--html", "no/such/folder.html"], "cannot be written here"),
+        (["last", "last", "--html", "no/such/folder.html"], "cannot be written"),
     ],
 )
 def test_a_mistake_is_one_clear_line(papertape, stored, arguments, message):

@@ -394,6 +394,30 @@ def test_the_list_of_runs_has_the_inputs_that_differ_as_columns_that_sort_as_num
     assert [row[0].text for row in table.rows] == ["0 (base)", "1", "2"]
 
 
+def test_inputs_that_have_no_column_in_the_list_of_runs_are_counted_in_its_note() -> None:
+    many = {f"p{k}": k for k in range(12)}
+    runs = [with_settings(a_run(), parameters={name: value + more for name, value in many.items()}) for more in (0, 1)]
+    table = overview_table(compared(*runs))
+    assert [column.title for column in table.columns if column.title in many] == list(many)[:8]
+    assert "8 of the 12 inputs that differ have columns here" in table.note
+    assert "have columns" not in overview_table(compared(a_run(), with_settings(a_run(), cash=5.0))).note
+
+
+def test_the_guard_that_tripped_in_many_runs_is_one_warning() -> None:
+    tripped = [
+        text for text in warning_texts(compared(*(a_run(guard_tripped=k > 0) for k in range(9)))) if "guard" in text
+    ]
+    assert len(tripped) == 1
+    assert tripped[0].endswith(", ... (8 runs)")
+
+
+def test_exchange_rates_of_the_end_are_no_input_of_their_own() -> None:
+    a, b = (
+        with_settings(a_run(fingerprint=name), rates={"EUR": rate}) for name, rate in (("one", 1.1), ("other", 1.2))
+    )
+    assert compared(a, b).runs[1].attributable_to == "data"
+
+
 def test_a_notebook_shows_hostile_names_as_text() -> None:
     hostile = "<script>alert(1)</script>"
     html = compared(a_run(strategy=hostile), with_settings(a_run(strategy=hostile), fees=hostile))._repr_html_()
