@@ -38,6 +38,9 @@ _OPG = TimeInForce.OPG
 _GTD = TimeInForce.GTD
 _PENDING_SUBMIT = int(OrderStatus.PENDING_SUBMIT)
 _SUBMITTED = int(OrderStatus.SUBMITTED)
+_NO_PRICE = math.nan
+_PLACED = (0, 0, 0, 1, 0, 0, 1.0, _NO_PRICE, _NO_PRICE, _NO_PRICE, 0, 0, 0, 0, -1, 0, 0)
+"""What ``place`` takes, by type."""
 COMMANDS = 64
 """Commands between two looks at the room in the report table."""
 
@@ -85,8 +88,8 @@ class SimBroker:
         self._tomorrow: set[int] = set()
         self._commands_left = 0
         self._session_close = 0
-        self._advance: Callable[..., int] = kernel.advance
-        self._place: Callable[..., int] = order_entry.place
+        self._advance: Callable[..., int] = entry_point(kernel.advance, (0, 0, 0, False, False))
+        self._place: Callable[..., int] = entry_point(order_entry.place, _PLACED)
 
     # -- the kernel -------------------------------------------------------------------------------------------
 
@@ -101,11 +104,9 @@ class SimBroker:
 
     def open_batch(self, batch: Batch) -> None:
         """Make ready to advance over a batch."""
-        events = batch.events()
-        self._places.put_events(events)
-        self._ahead_places.put_events(events)
-        if self._advance is kernel.advance:
-            self._advance = entry_point(kernel.advance, (self._places.address, 0, 0, False, False))
+        self._events = batch.events()
+        self._places.put_events(self._events)
+        self._is_ahead_open = False
 
     def _refresh(self) -> None:
         """Tables were replaced by larger ones: give the kernel those."""
@@ -128,6 +129,9 @@ class SimBroker:
 
     def run_ahead(self, begin: int, end: int) -> tuple[int, Stop]:
         """The same on a copy of the state, up to before the first event that may touch an order."""
+        if not self._is_ahead_open:
+            self._is_ahead_open = True
+            self._ahead_places.put_events(self._events)
         self._ahead.copy_marks_from(self._state)
         code = self._advance(self._ahead_places.address, begin, end, True, False)
         return code >> 3, _STOPS[code & 7]
@@ -155,7 +159,7 @@ class SimBroker:
         if self._places.books.orders is not state.orders:
             self._refresh()
         self._commands_left -= 1
-        if self._commands_left >= 0:
+        if self._commands_left > 0:
             return
         self._commands_left = COMMANDS
         working = int(state.account["working"][0]) + COMMANDS
@@ -167,7 +171,9 @@ class SimBroker:
     def submit(self, approved: Approved, number: int, now: int) -> None:
         """Take an order in. It acts after the latency; an on-open order not before the next open."""
         r = approved.request
-        self._make_room()
+        self._commands_left -= 1
+        if self._commands_left < 0 or self._places.books.orders is not self._state.orders:
+            self._make_room()
         latency = self.rules.latency_ns
         active = now + latency
         tif = r.tif
@@ -180,15 +186,11 @@ class SimBroker:
             active = self._opening_after(active) - 1
         elif tif is _GTD:
             self._timers.add(r.expire_ts, Priority.BROKER, lambda ts: self._end(number, ts, Reason.EXPIRED))
-        args = (
+        self._place(
             self._places.address, number - 1, r.instrument, r.side, r.type, tif, r.quantity, r.limit_price,
             r.stop_price, r.trail, r.trail_is_fraction, active, now, r.group, r.parent - 1, r.outside_hours,
             _PENDING_SUBMIT if latency else _SUBMITTED,
         )  # fmt: skip
-        if self._place is order_entry.place:
-            plain = tuple(int(each) if isinstance(each, int) else each for each in args)
-            self._place = entry_point(order_entry.place, plain)
-        self._place(*args)
         if latency:
             self._timers.add(now + latency, Priority.BROKER, lambda ts: self._acknowledge(number, ts))
 

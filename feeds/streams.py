@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from feeds.mapped import release
-from papertape.core.blocks import BLOCK, LARGEST_BITS, empty_blocks, survey, survey_prices
+from papertape.core.blocks import LARGEST_BITS, empty_blocks, survey, survey_prices
 from papertape.core.compiled import compiled
 from papertape.core.errors import DataError
 from papertape.core.model import EventKind
@@ -18,9 +14,6 @@ from papertape.core.series import COLUMNS, F8, I8, Batch, Blocks, Series, unifor
 
 CHUNK = 1_048_576
 """Most events in one batch. A batch of one instrument's trades is read once from memory, and looked at here and there."""
-MANY = 262_144
-"""Trades from which on a second thread is worth starting."""
-ONLY_PROCESSOR = (os.cpu_count() or 1) == 1
 MERGED = 65_536
 """Most events in a batch of several series: its columns are copied, and stay in the processor's cache while played."""
 
@@ -54,8 +47,8 @@ class Stream:
         ts, price = batch.ts, batch.columns[0]
         blocks = empty_blocks(len(batch))
         if end <= self.checked:
-            in_halves(survey_prices, ts, price, blocks)
-        elif in_halves(survey, ts, price, blocks) and (begin == 0 or self.series.ts[begin - 1] <= ts[0]):
+            survey_prices(ts, price, *blocks)
+        elif survey(ts, price, *blocks) and (begin == 0 or self.series.ts[begin - 1] <= ts[0]):
             self.checked = end
         return blocks
 
@@ -83,29 +76,6 @@ class Stream:
                     f"{series.symbol}: {name} {column[begin + k]} at index {begin + k} is not a finite price above 0",
                     path=series.source,
                 )
-
-
-def in_halves(survey: Callable[..., bool], ts: I8, price: F8, blocks: Blocks) -> bool:
-    """Survey trades; many of them in two halves at the same time, since memory gives more than one processor reads.
-
-    Each half looks at its own times, and the seam between them is looked at here.
-    """
-    if len(ts) < MANY or ONLY_PROCESSOR:
-        return bool(survey(ts, price, *blocks))
-    half = len(blocks.low) // 2
-    seam = half * BLOCK
-    good: list[bool] = []
-
-    def later_half() -> None:
-        good.append(bool(survey(ts[seam:], price[seam:], *(each[half:] for each in blocks))))
-
-    thread = threading.Thread(target=later_half, name="survey")
-    thread.start()
-    try:
-        good.append(bool(survey(ts[:seam], price[:seam], *(each[:half] for each in blocks))))
-    finally:
-        thread.join()
-    return good == [True, True] and bool(ts[seam - 1] <= ts[seam])
 
 
 @compiled

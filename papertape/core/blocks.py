@@ -20,7 +20,7 @@ LARGEST_BITS = np.int64(0x7FEF_FFFF_FFFF_FFFF)
 """Bit pattern of the largest finite double; the patterns of positive doubles are ordered as they are."""
 
 
-@compiled(nogil=True)
+@compiled
 def survey_prices(ts: I8, price: F8, low: I8, high: I8, last_ts: I8) -> bool:
     """Write each block's extremes, as bit patterns, and last time; whether all prices are finite and above 0.
 
@@ -43,7 +43,7 @@ def survey_prices(ts: I8, price: F8, low: I8, high: I8, last_ts: I8) -> bool:
     return good
 
 
-@compiled(nogil=True)
+@compiled
 def survey(ts: I8, price: F8, low: I8, high: I8, last_ts: I8) -> bool:
     """The same, and whether times never decrease."""
     bits = price.view(np.int64)

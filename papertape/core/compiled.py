@@ -21,7 +21,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import llvmlite
 import llvmlite.binding
@@ -248,31 +248,21 @@ def _is_ours(file: str) -> bool:
     return Path(file).resolve().is_relative_to(_ROOT)
 
 
-@overload
-def compiled(function: F) -> F: ...
-@overload
-def compiled(*, nogil: bool) -> Callable[[F], F]: ...
-def compiled(function: Any = None, *, nogil: bool = False) -> Any:
+def compiled(function: F) -> F:
     """Compile a function of ours with Numba at its first call, and keep its machine code on disk.
 
     Division follows NumPy (x / 0 is infinite or NaN). Functions that are given to it as arguments, fast-math and
     parallel loops are not for kernels: the first defeats the cache, the others make results depend on the machine.
-    With ``nogil`` other threads of Python run meanwhile: for long loops over columns that nobody changes.
     With ``NUMBA_DISABLE_JIT=1`` the function stays plain Python. A function whose module :func:`kernel_key` does not
     cover, such as one in a user's file, is compiled in memory.
     """
-    if function is None:
-        return functools.partial(_compiled, nogil=nogil)
-    return _compiled(function, nogil=nogil)
-
-
-def _compiled(function: Callable[..., Any], *, nogil: bool) -> Any:
-    dispatcher: Any = numba.njit(error_model="numpy", nogil=nogil)(function)
+    dispatcher: Any = compiled_in_memory(function)
     in_key = function.__module__ in kernel_modules()
     if isinstance(dispatcher, Dispatcher) and in_key and _is_ours(function.__code__.co_filename):
         dispatcher._cache = _KernelCache(function)
         _dispatchers.append(dispatcher)
-    return dispatcher
+    result: F = dispatcher
+    return result
 
 
 def compiled_in_memory(function: F) -> F:

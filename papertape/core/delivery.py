@@ -34,15 +34,15 @@ class HeardEvents:
     __slots__ = (
         "_batch",
         "_columns",
-        "_events",
         "_handlers",
         "_instruments",
         "_kinds",
         "_previous",
         "_symbols",
-        "_times",
         "has_bars",
         "index",
+        "times",
+        "trades",
     )
 
     def __init__(self, batch: Batch, wakes: Wakes, symbols: Sequence[str], handlers: Handlers) -> None:
@@ -64,13 +64,13 @@ class HeardEvents:
         self.has_bars = any(kind >= BAR for kind in set(self._kinds))
         many = len(batch.instrument) > 1
         self._instruments = batch.instrument[where].tolist() if many else batch.instrument.tolist() * n
-        self._times = batch.ts[where].tolist()
+        self.times = batch.ts[where].tolist()
         used = 4 if QUOTE in self._kinds else 2
         self._columns = [column[where].tolist() for column in batch.columns[:used]]
-        self._events: list[Trade] = []
+        self.trades: list[Trade] = []
         if batch.uniform and batch.kind[0] == TRADE and not wakes.is_all:  # few, and C makes them three times faster
             symbol = repeat(symbols[batch.instrument[0]])
-            self._events = list(map(Trade, symbol, self._times, *self._columns, self._previous))
+            self.trades = list(map(Trade, symbol, self.times, *self._columns, self._previous))
 
     def is_bar(self, k: int) -> bool:
         """Whether the k-th heard event is a bar."""
@@ -78,10 +78,8 @@ class HeardEvents:
 
     def event(self, k: int) -> tuple[Handler | None, Trade | Quote, int]:
         """The k-th heard event (a trade or a quote), who hears it, and its time."""
-        if self._events:
-            return self._handlers.trade, self._events[k], self._times[k]
         c = self._columns
-        ts = self._times[k]
+        ts = self.times[k]
         symbol = self._symbols[self._instruments[k]]
         if self._kinds[k] == TRADE:
             return self._handlers.trade, Trade(symbol, ts, c[0][k], c[1][k], self._previous[k]), ts

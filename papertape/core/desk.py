@@ -81,7 +81,8 @@ class Desk:
         if isinstance(approved, Refused):
             self._refused(request, approved, now)
             return 0, approved.text
-        return self._send(approved, request, now, reference), ""
+        number = self._send(approved, request, now, reference)
+        return number, ""
 
     def _send(self, approved: Approved, request: OrderRequest, now: int, reference: float) -> int:
         number = self._add(request, now, reference)

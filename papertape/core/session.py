@@ -227,6 +227,7 @@ class Session:
         desk, advance, unheard = self.desk, self.broker.advance, self.watchlist.unheard
         stop_on_report, has_news = desk.stop_on_report, desk.has_news
         index, event_at = heard.index, heard.event
+        trades, times, on_trade = heard.trades, heard.times, self.handlers.trade
         k, beyond = bisect.bisect_left(index, i), bisect.bisect_left(index, limit)
         due = self.timers.due
         while i < limit:
@@ -243,10 +244,14 @@ class Session:
                 self._now = int(self._batch.ts[i - 1])
                 yield from self._flush()
             if i == stop and k < beyond:
-                handler, event, self._now = event_at(k)
+                if trades and on_trade is not None:
+                    self._now = times[k]
+                    yield on_trade, trades[k]
+                else:
+                    handler, event, self._now = event_at(k)
+                    if handler is not None:
+                        yield handler, event
                 k += 1
-                if handler is not None:
-                    yield handler, event
             if self._attention:
                 is_quiet = False
                 self._attention = False
