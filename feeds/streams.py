@@ -12,7 +12,7 @@ from papertape.core.errors import DataError
 from papertape.core.model import EventKind
 from papertape.core.series import COLUMNS, F8, I8, Batch, Blocks, Series, uniform_batch
 
-CHUNK = 1_048_576
+CHUNK = 262_144
 """Most events in one batch. A batch of one instrument's trades is read once from memory, and looked at here and there."""
 MERGED = 65_536
 """Most events in a batch of several series: its columns are copied, and stay in the processor's cache while played."""

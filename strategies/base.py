@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -62,6 +62,16 @@ class Bracket(NamedTuple):
     target: Order | None
 
 
+class _NotRunning:
+    """Stands where the session will be, and says so to who asks it for anything."""
+
+    def __init__(self, strategy: str) -> None:
+        self._strategy = strategy
+
+    def __getattr__(self, name: str) -> Any:
+        raise StrategyError(f"{self._strategy} is not running: requests can be made from on_start on")
+
+
 class Strategy:
     """Base of all strategies. Parameters are typed class attributes and keyword arguments of the constructor."""
 
@@ -76,6 +86,7 @@ class Strategy:
         for name, value in values.items():
             setattr(self, name, value)
         self.parameter_values: Mapping[str, Any] = values
+        self._session = cast(Session, _NotRunning(type(self).__name__))  # a plain attribute: it is read at every event
         self._seed = 0
 
     @classmethod
@@ -130,7 +141,7 @@ class Strategy:
     @functools.cached_property
     def random(self) -> np.random.Generator:
         """Random numbers that depend on the run's ``seed`` alone: the same run draws the same ones again."""
-        assert self._session is not None, "it has raised before the run, when no seed was known"
+        self._session.interrupt  # noqa: B018 - says so where there is no run yet, when no seed is known either
         return np.random.default_rng(self._seed)
 
     @property
@@ -369,18 +380,14 @@ class Strategy:
 
     # -- for the session ----------------------------------------------------------------------------------------------
 
-    _session: Session
-    """There from the start of the run on; a plain attribute, since it is read several times at every event."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Say why there is no session yet."""
-        if name == "_session":
-            raise StrategyError(f"{type(self).__name__} is not running: requests can be made from on_start on")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+    @property
+    def has_begun(self) -> bool:
+        """Whether its run has begun."""
+        return not isinstance(self._session, _NotRunning)
 
     def bind(self, session: Session, symbols: Sequence[str], seed: int = 0) -> None:
         """Attach to the session that runs it; once in a strategy's life, so that no state leaks between runs."""
-        if "_session" in self.__dict__:
+        if self.has_begun:
             raise StrategyError(f"this {type(self).__name__} has run already; make a new one for another run")
         self._session = session
         self.symbols = list(symbols)

@@ -48,8 +48,7 @@ def explained(error: Exception, strategy: Strategy) -> Exception:
     frames = list(_frames(error.__traceback__))
     file = strategy_file(strategy)
     is_theirs = any(is_users(frame.f_code.co_filename) for frame, _ in frames)
-    has_begun = strategy._session_or_none is not None
-    if not has_begun or (isinstance(error, UserError) and not isinstance(error, StrategyError)):
+    if not strategy.has_begun or (isinstance(error, UserError) and not isinstance(error, StrategyError)):
         return error  # the latter says by itself what is wrong
     where = f"{type(strategy).__name__}.{_callback(frames, strategy)} at {_now(strategy)}"
     if isinstance(error, StrategyError):
