@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from brokers.matching import match_bar, match_prices
+from brokers.rules import ROOM_BESIDE, ROOM_PER_ORDER
 from papertape.core.compiled import compiled
 from papertape.core.marking import mark_price, mark_run, position_value, set_value, take_equity
 from papertape.core.model import EventKind
@@ -127,7 +128,7 @@ def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool
             if r.head >= 0 and reaches(r, kind, c0[i], c1[i], x2):
                 if ahead:
                     return i * STOP_CODES + AHEAD
-                if len(books.reports) - a.reports < 2 * a.working + 8:
+                if len(books.reports) - a.reports < ROOM_PER_ORDER * a.working + ROOM_BESIDE:
                     return i * STOP_CODES + FULL
                 match(places, i, kind, j)
             take_prices(r, kind, t, c0[i], c1[i], x3)

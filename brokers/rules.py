@@ -59,3 +59,13 @@ INSIDE_WOKEN = 3
 
 DUST = 1e-9
 """Quantities and amounts below this are rounding, not units or money."""
+
+COMMANDS = 64
+"""Commands between two looks at the room in the report table."""
+ROOM_PER_ORDER = 4
+ROOM_BESIDE = 8 * (COMMANDS + 1)
+"""Rows that must be free in the report table before an event is matched: so many a working order, and so many beside.
+
+Matching an event reports each working order twice at most (a fill and an end). What then is left must do for all the
+commands up to the next look: each reports itself, and every order that works or that a command adds can end once.
+"""

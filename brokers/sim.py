@@ -13,7 +13,10 @@ from brokers import kernel, matching, order_entry
 from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
 from brokers.rules import (
     ALLOW_SHORT,
+    COMMANDS,
     MARGIN_MULTIPLE,
+    ROOM_BESIDE,
+    ROOM_PER_ORDER,
     RULES,
     SLIPPAGE_FRACTION,
     SLIPPAGE_PRICE,
@@ -41,8 +44,6 @@ _SUBMITTED = int(OrderStatus.SUBMITTED)
 _NO_PRICE = math.nan
 _PLACED = (0, 0, 0, 1, 0, 0, 1.0, _NO_PRICE, _NO_PRICE, _NO_PRICE, 0, 0, 0, 0, -1, 0, 0)
 """What ``place`` takes, by type."""
-COMMANDS = 64
-"""Commands between two looks at the room in the report table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +148,25 @@ class SimBroker:
 
     def _grow_reports(self) -> None:
         state = self._state
-        most = 2 * len(state.reports) + 4 * (int(state.account["working"][0]) + COMMANDS) + 8 * COMMANDS
-        larger = np.zeros(most, state.reports.dtype)
+        larger = np.zeros(2 * len(state.reports) + self._room_needed(), state.reports.dtype)
         larger[: len(state.reports)] = state.reports
         state.reports = larger
         self._refresh()
 
-    def _make_room(self) -> None:
+    def _room_needed(self) -> int:
+        """Rows of the report table that must be free now, for an event and the commands up to the next look."""
+        return ROOM_PER_ORDER * (int(self._state.account["working"][0]) + COMMANDS) + ROOM_BESIDE
+
+    def _make_room(self, *, at_once: bool = False) -> None:
         """Room for an order and for the reports of one command; looked at now and then, for many commands ahead."""
         state = self._state
         if self._places.books.orders is not state.orders:
             self._refresh()
         self._commands_left -= 1
-        if self._commands_left > 0:
+        if self._commands_left > 0 and not at_once:
             return
         self._commands_left = COMMANDS
-        working = int(state.account["working"][0]) + COMMANDS
-        if len(state.reports) - state.account["reports"][0] < 2 * working * 2 + 8 * COMMANDS:
+        if len(state.reports) - int(state.account["reports"][0]) < self._room_needed():
             self._grow_reports()
 
     # -- orders -------------------------------------------------------------------------------------------------
@@ -264,7 +267,7 @@ class SimBroker:
         if s.account["working"][0] == 0:
             self._tomorrow.clear()
             return
-        self._make_room()
+        self._make_room(at_once=True)  # all that works may fill and end at one close
         matching.fill_on_close(self._places.address, ts)
         for number in self._working():
             tif = int(s.orders["tif"][number - 1])
