@@ -79,7 +79,7 @@ def run_tape(
     ledger.open({settings.currency: settings.cash, **settings.balances}, rates)
     guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
     guard.arm()
-    state.account["bucket_ns"] = bucket_width_ns(calendar, start, end)
+    state.account["bucket_ns"] = bucket_width_ns(calendar, max(start, first), min(end, last))
     broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
     journal = MemoryJournal(state)
     session = Session(
@@ -92,9 +92,10 @@ def run_tape(
         calendar=calendar,
         actions=[each for each in tape.actions if each.ts <= end],
         request_latency_ns=milliseconds(settings.request_latency, "request latency"),
+        seed=settings.seed,
     )
     feed.available = lambda: float(state.cash[0])
-    strategy.bind(session, list(symbols) or known, settings.seed)
+    strategy.bind(session, list(symbols) or known)
     if settings.end is None:
         end = _end_of_day(session, last)
     with collecting_only_new():

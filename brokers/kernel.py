@@ -56,6 +56,15 @@ def take_prices(r: Any, kind: int, ts: int, c0: float, c1: float, c3: float) -> 
 
 
 @compiled
+def pass_by(a: Any, r: Any, ts: int, price: float) -> None:
+    """Note the last of the trades of an instrument that is neither held nor ordered, the only one in the batch."""
+    r.last = price
+    r.last_ts = ts
+    r.mark = price
+    a.ts = ts
+
+
+@compiled
 def match(places: int, k: int, kind: int, j: int) -> None:
     """Match instrument j's working orders against its event at ``k``."""
     books = books_at(places)
@@ -80,7 +89,6 @@ def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool
     """Process events [begin, end); returns (first index not processed) x STOP_CODES + the reason to stop.
 
     ``places`` is the address of a table of books, terms and events (:mod:`papertape.core.places`).
-
     Bars of one time are a group: they are applied one by one and marked once, when an event with a later time comes
     (or Python closes the group), so that a cross-section is never judged half old and half new. With ``ahead`` the
     state is a copy and the kernel stops before any event that might touch an order.
@@ -106,16 +114,12 @@ def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool
         r = instruments[j]
         if kind == TRADE and not many_kinds and not many_instruments and r.quote_ts == 0:
             if r.head < 0 and r.quantity == 0.0:
-                i = end
-                r.last = c0[i - 1]
-                r.last_ts = ts[i - 1]
-                r.mark = r.last
-                a.ts = ts[i - 1]
-                break
+                pass_by(a, r, ts[end - 1], c0[end - 1])
+                return end * STOP_CODES + END
             if r.quantity != 0.0 and a.held == 1:
-                tripped = a.tripped
+                already = a.tripped
                 n = mark_run(places, j, i, end, ahead)
-                if a.tripped != tripped:
+                if a.tripped != already:
                     return n * STOP_CODES + TRIP
                 if n > i:
                     i = n
@@ -143,11 +147,10 @@ def advance(places: int, begin: int, end: int, ahead: bool, stop_on_report: bool
         if kind == BAR:
             a.group_ts = t
         else:
-            tripped = a.tripped
-            take_equity(account, buckets, t, a.cash + tree[1])
+            tripped = take_equity(account, buckets, t, a.cash + tree[1])
             for n in range(before, a.reports):
                 books.reports[n].equity = a.equity
-            if a.tripped != tripped:
+            if tripped:
                 return i * STOP_CODES + TRIP
         if stop_on_report and a.reports != before:
             return i * STOP_CODES + REPORT
@@ -160,7 +163,6 @@ def mark_group(account: Any, buckets: Any, value: float) -> bool:
     a = account[0]
     if a.group_ts == 0:
         return False
-    tripped = a.tripped
-    take_equity(account, buckets, a.group_ts, a.cash + value)
+    ts = a.group_ts
     a.group_ts = 0
-    return bool(a.tripped != tripped)
+    return take_equity(account, buckets, ts, a.cash + value)

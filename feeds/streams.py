@@ -87,10 +87,10 @@ def first_out_of_order(ts: I8) -> int:
         stop = min(i + 1024, n)
         late = ts[i:stop]
         early = ts[i - 1 : stop - 1]
-        sign = np.int64(0)
+        disorder = np.int64(0)
         for k in range(len(late)):
-            sign |= late[k] - early[k]
-        if sign < 0:
+            disorder |= np.int64(late[k] < early[k])
+        if disorder != 0:
             for k in range(len(late)):
                 if late[k] < early[k]:
                     return i + k

@@ -69,6 +69,8 @@ class _NotRunning:
         self._strategy = strategy
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what copying and pickling ask of any object
+            raise AttributeError(name)
         raise StrategyError(f"{self._strategy} is not running: requests can be made from on_start on")
 
 
@@ -87,7 +89,6 @@ class Strategy:
             setattr(self, name, value)
         self.parameter_values: Mapping[str, Any] = values
         self._session = cast(Session, _NotRunning(type(self).__name__))  # a plain attribute: it is read at every event
-        self._seed = 0
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
@@ -141,8 +142,7 @@ class Strategy:
     @functools.cached_property
     def random(self) -> np.random.Generator:
         """Random numbers that depend on the run's ``seed`` alone: the same run draws the same ones again."""
-        self._session.interrupt  # noqa: B018 - says so where there is no run yet, when no seed is known either
-        return np.random.default_rng(self._seed)
+        return np.random.default_rng(self._session.seed)
 
     @property
     def account(self) -> Account:
@@ -385,13 +385,12 @@ class Strategy:
         """Whether its run has begun."""
         return not isinstance(self._session, _NotRunning)
 
-    def bind(self, session: Session, symbols: Sequence[str], seed: int = 0) -> None:
+    def bind(self, session: Session, symbols: Sequence[str]) -> None:
         """Attach to the session that runs it; once in a strategy's life, so that no state leaks between runs."""
         if self.has_begun:
             raise StrategyError(f"this {type(self).__name__} has run already; make a new one for another run")
         self._session = session
         self.symbols = list(symbols)
-        self._seed = seed
 
     def handlers(self) -> Handlers:
         """The callbacks that the class overrides."""

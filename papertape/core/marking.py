@@ -100,8 +100,11 @@ def roll_bucket(account: Any, buckets: Any, ts: int, equity: float) -> None:
 
 
 @compiled
-def take_equity(account: Any, buckets: Any, ts: int, equity: float) -> None:
-    """Take a new value of equity: bucket, peak, deepest drawdown, and the guard's thresholds, strictly below."""
+def take_equity(account: Any, buckets: Any, ts: int, equity: float) -> bool:
+    """Take a new value of equity: bucket, peak, deepest drawdown, and the guard's thresholds, strictly below.
+
+    Returns whether the guard tripped on it.
+    """
     a = account[0]
     a.equity = equity
     if ts >= a.bucket_end:
@@ -129,6 +132,8 @@ def take_equity(account: Any, buckets: Any, ts: int, equity: float) -> None:
     if a.tripped == 0 and (equity < a.floor or (a.peak_fraction > 0.0 and equity < a.guard_peak * a.peak_fraction)):
         a.tripped = 1
         a.trip_ts = ts
+        return True
+    return False
 
 
 @compiled

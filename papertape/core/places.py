@@ -21,7 +21,10 @@ _F8, _I8, _I4, _U1 = np.dtype("f8"), np.dtype("i8"), np.dtype("i4"), np.dtype("u
 _BOOKS = Books(ACCOUNT, INSTRUMENT, _F8, _F8, _F8, ORDER, REPORT, BUCKET)  # type: ignore[arg-type]
 _TERMS = Terms(_F8, _F8, _F8, _F8)  # type: ignore[arg-type]
 _EVENTS = Events(_U1, _I4, _I8, _F8, _F8, _F8, _F8, _F8, _I8, _I8, _I8, _I8)  # type: ignore[arg-type]
-ARRAYS = len(_BOOKS) + len(_TERMS) + len(_EVENTS)
+TERMS_AT = len(_BOOKS)
+EVENTS_AT = TERMS_AT + len(_TERMS)
+ARRAYS = EVENTS_AT + len(_EVENTS)
+"""Rows of the table, an array each: first those of the books, then those of the terms, then those of the events."""
 
 
 class Places:
@@ -34,7 +37,7 @@ class Places:
         self._arrays: dict[int, NDArray[Any]] = {}
         self.address = int(self._table.ctypes.data)
         self.put_books(books)
-        self._put(len(_BOOKS), terms, _TERMS)
+        self._put(TERMS_AT, terms, _TERMS)
 
     def put_books(self, books: Books) -> None:
         """Work on these books from now on."""
@@ -43,7 +46,7 @@ class Places:
 
     def put_events(self, events: Events) -> None:
         """Work on these events from now on."""
-        self._put(len(_BOOKS) + len(_TERMS), events, _EVENTS)
+        self._put(EVENTS_AT, events, _EVENTS)
 
     def _put(self, begin: int, arrays: Sequence[NDArray[Any]], types: Sequence[Any]) -> None:
         for k, (array, dtype) in enumerate(zip(arrays, types, strict=True), begin):
@@ -72,7 +75,7 @@ def books_at(places: int) -> Books:
 @compiled
 def terms_at(places: int) -> Terms:
     """The terms that a table names."""
-    table = array_at(places, 2 * ARRAYS, np.int64)[16:]
+    table = array_at(places, 2 * ARRAYS, np.int64)[2 * TERMS_AT :]
     return Terms(
         array_at(table[0], table[1], np.float64),
         array_at(table[2], table[3], np.float64),
@@ -84,7 +87,7 @@ def terms_at(places: int) -> Terms:
 @compiled
 def events_at(places: int) -> Events:
     """The events that a table names."""
-    table = array_at(places, 2 * ARRAYS, np.int64)[24:]
+    table = array_at(places, 2 * ARRAYS, np.int64)[2 * EVENTS_AT :]
     return Events(
         array_at(table[0], table[1], np.uint8),
         array_at(table[2], table[3], np.int32),

@@ -51,6 +51,7 @@ class Session:
         calendar: SessionTimes,
         actions: Sequence[CorporateAction] = (),
         request_latency_ns: int = 0,
+        seed: int = 0,
     ) -> None:
         self.handlers = handlers
         self.feed = feed
@@ -60,6 +61,7 @@ class Session:
         self.state: State = ledger.state
         self.journal = journal
         self.calendar = calendar
+        self.seed = seed
         self.instruments: tuple[Instrument, ...] = ledger.instruments
         self.index: Mapping[str, int] = {each.symbol: j for j, each in enumerate(self.instruments)}
         self.symbols = [each.symbol for each in self.instruments]

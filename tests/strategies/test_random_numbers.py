@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,11 @@ def test_a_strategy_may_have_a_generator_or_parameter_of_that_name_itself() -> N
     run = backtest(Own, tape(), seed=9)
     assert run.orders["quantity"].to_list() == quantities(seed=5)
     assert Named(random=0.25).parameter_values == {"random": 0.25}
+
+
+def test_a_strategy_that_has_not_run_can_be_copied():
+    made = Gambler()
+    for copied in (copy.deepcopy(made), copy.copy(made)):
+        assert copied.parameter_values == made.parameter_values
+        with pytest.raises(errors.StrategyError, match="Gambler is not running"):
+            copied.now  # noqa: B018

@@ -1,0 +1,48 @@
+"""What a kernel finds in a table of places is what was put there, field by field."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from papertape.core.model import EventKind
+from papertape.core.places import Places, books_at, events_at, terms_at
+from papertape.core.series import Blocks, Series, uniform_batch
+from papertape.core.state import State, Terms
+
+
+def batch_of(n: int):
+    ts = np.arange(n)
+    batch = uniform_batch(Series("X", EventKind.TRADE, ts, (np.ones(n), np.ones(n))), 0, 0, n)
+    batch.blocks = Blocks(np.full(n, 1), np.full(n + 1, 2), np.full(n + 2, 3))
+    return batch
+
+
+def same(found, given) -> None:
+    assert found._fields == given._fields
+    for name, mine, theirs in zip(given._fields, found, given, strict=True):
+        there = (mine.ctypes.data, mine.dtype.itemsize, mine.dtype.kind, len(mine))
+        assert there == (theirs.ctypes.data, theirs.dtype.itemsize, theirs.dtype.kind, len(theirs)), name
+
+
+def test_each_array_is_found_where_it_was_put_and_its_successor_after_it_was_replaced():
+    state, terms = State(3, 2), Terms(np.ones(2), np.ones(3), np.ones(1), np.ones(4))
+    places = Places(state.books(), terms)
+    for n in (5, 9):
+        events = batch_of(n).events()
+        places.put_events(events)
+        state.orders = np.zeros(100 * n, state.orders.dtype)
+        places.put_books(state.books())
+        same(books_at(places.address), state.books())
+        same(terms_at(places.address), terms)
+        same(events_at(places.address), events)
+
+
+def test_an_array_of_another_type_or_with_gaps_is_not_taken():
+    state = State(1, 1)
+    places = Places(state.books(), Terms(*(np.ones(1) for _ in Terms._fields)))
+    events = batch_of(4).events()
+    with pytest.raises(AssertionError, match="misread"):
+        places.put_events(events._replace(ts=np.ones(4)))
+    with pytest.raises(AssertionError, match="misread"):
+        places.put_events(events._replace(c0=np.ones(8)[::2]))
