@@ -287,7 +287,7 @@ def _time_in_market(parts: RunParts) -> int:
 
 
 def _notes(parts: RunParts) -> list[Note]:
-    notes = [*parts.tape.notes, *parts.session.log.notes.values(), *parts.broker.notes.values()]
+    notes = [*parts.tape.notes, *parts.session.log.notes.values(), *parts.broker.notes]
     if parts.tape.synthetic:
         notes.insert(0, Note("synthetic", "the tape is synthetic: a generated market, not a recorded one"))
     ambiguous = int(np.count_nonzero(parts.session.state.reports["ambiguous"][: _reports(parts)]))

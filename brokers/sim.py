@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brokers import kernel, matching, order_entry
-from brokers.fees import NO_REGULATORY, FeeModel, regulatory_rates
+from brokers.fees import NO_REGULATORY, FeeModel, regulatory_notes, regulatory_rates
 from brokers.rules import (
     ALLOW_SHORT,
     COMMANDS,
@@ -27,7 +27,7 @@ from papertape.core.compiled import entry_point
 from papertape.core.errors import ConfigError
 from papertape.core.guard import Approved
 from papertape.core.lifecycle import OrderEvent, next_status
-from papertape.core.model import Instrument, Note, OrderStatus, Severity, TimeInForce
+from papertape.core.model import Instrument, Note, OrderStatus, TimeInForce
 from papertape.core.places import Places
 from papertape.core.series import F8, Batch
 from papertape.core.state import Reason, State, Stop, Terms
@@ -82,9 +82,10 @@ class SimBroker:
     def __init__(self, fees: FeeModel, rules: FillRules) -> None:
         self.fees = fees
         self.rules = rules
-        self.notes: dict[str, Note] = {}
         self._terms = Terms(fees.vector(), NO_REGULATORY.copy(), np.zeros(1), rules.vector())
-        self._doubt = ""
+        self._day = dt.date.min
+        self._is_doubtful = False
+        self._doubtful_days: set[dt.date] = set()
         self._month_of = -1
         self._tomorrow: set[int] = set()
         self._commands_left = 0
@@ -180,8 +181,8 @@ class SimBroker:
         latency = self.rules.latency_ns
         active = now + latency
         tif = r.tif
-        if self._doubt:
-            self.notes.setdefault("fee_rates", Note("fee_rates", self._doubt, Severity.WARNING))
+        if self._is_doubtful:
+            self._doubtful_days.add(self._day)
         if tif is _DAY:
             if active >= self._session_close:
                 self._tomorrow.add(number)
@@ -243,6 +244,11 @@ class SimBroker:
         elif self._change(number, OrderEvent.MODIFY_SENT):
             self._timers.add(now + self.rules.latency_ns, Priority.BROKER, take_effect)
 
+    @property
+    def notes(self) -> list[Note]:
+        """What the reader of the run must know of its fills: fee rates of days on which orders worked that are estimated."""
+        return regulatory_notes(sorted(self._doubtful_days))
+
     # -- the exchange's day ---------------------------------------------------------------------------------------
 
     def begin_session(self, date: int, session_open: int, session_close: int, next_open: int) -> None:
@@ -259,7 +265,9 @@ class SimBroker:
         if self.fees.is_regulated:
             rates = regulatory_rates(day)
             self._terms.regulatory[:] = rates.vector()
-            self._doubt = rates.doubt if rates.estimated else ""
+            self._day, self._is_doubtful = day, rates.estimated
+            if rates.estimated and account["working"][0]:
+                self._doubtful_days.add(day)
 
     def end_session(self, ts: int) -> None:
         """The session closes: on-close orders fill at its last price, day orders that came before the close expire."""

@@ -10,6 +10,7 @@ from papertape.core.record import RunRecord
 
 UNKNOWN = "unknown"
 """An input that a run does not say: never equal to anything, not even to another unknown."""
+ABSENT = "no such parameter"
 
 _NOT_INPUTS = {"parameters", "sources", "fees_text", "start", "end", "rates"}
 """Settings that are told by other inputs: parameters one by one, the data by their fingerprint, fees by their name.
@@ -105,7 +106,8 @@ def input_differences(inputs: Sequence[Mapping[str, Any]]) -> tuple[InputDiffere
         keys.update(dict.fromkeys(each))
     found = []
     for key in keys:
-        values = tuple(each.get(key) for each in inputs)
+        missing = ABSENT if key.startswith("parameters.") else None  # a setting that an older run lacks was not made
+        values = tuple(each.get(key, missing) for each in inputs)
         if not all(is_same(values[0], value) for value in values[1:]):
             found.append(InputDifference(key, values))
     return tuple(found)

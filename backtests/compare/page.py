@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backtests.compare.comparison import Comparison
 from backtests.compare.content import (
+    MATRIX_MAX,
     correlation_table,
     differences_table,
     headline,
@@ -165,7 +166,11 @@ def _differences(page: Page, comparison: Comparison) -> Section:
 
 def _correlation(page: Page, comparison: Comparison) -> Section:
     found = correlation_table(comparison)
-    return Section("correlation", "Correlation", "" if found is None else page.table(found, is_titled=False))
+    if len(comparison.runs) > MATRIX_MAX:
+        text = f'<p class="note">Left out for more than {MATRIX_MAX} runs; compare fewer to see it.</p>'
+    else:
+        text = "" if found is None else page.table(found, is_titled=False)
+    return Section("correlation", "Correlation", text)
 
 
 def _table(page: Page, table: Table) -> str:

@@ -26,6 +26,7 @@ from brokers.fees import (
     tiered_commission,
 )
 from papertape.core.errors import ConfigError
+from tests.brokers.tapes import DAY, play, trades
 
 DATA = Path(os.environ.get("PAPERTAPE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MODELS = ("ib-fixed", "ib-tiered", "per-share:0.005:1", "per-share:0.01", "percent:0.1", "none")
@@ -264,3 +265,12 @@ def test_the_vector_is_flat_float64_and_starts_with_the_kind():
         assert vector.dtype == np.float64
         assert vector.ndim == 1
         assert vector[0] == FeeModel.parse(text).kind
+
+
+def test_a_run_says_on_which_days_it_paid_fees_by_a_rate_that_is_not_confirmed():
+    second = 425 * DAY + 1  # 2025-03-03, a day without a confirmed CAT fee
+    tape = trades("A", (second, 100), (second + 1, 100), (second + DAY, 100))
+    played = play({second: lambda s: s.buy("A", 10)}, tape, fees="ib-fixed")
+    (note,) = [each for each in played.record.notes if each.code == "fee-rate-estimated"]
+    assert note.text.startswith("no confirmed regulatory rate for 2025-03-03; the nearest known was used: CAT fee")
+    assert note.count == 1

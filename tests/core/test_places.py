@@ -18,7 +18,7 @@ def batch_of(n: int):
     return batch
 
 
-def same(found, given) -> None:
+def check_same(found, given) -> None:
     assert found._fields == given._fields
     for name, mine, theirs in zip(given._fields, found, given, strict=True):
         there = (mine.ctypes.data, mine.dtype.itemsize, mine.dtype.kind, len(mine))
@@ -33,9 +33,9 @@ def test_each_array_is_found_where_it_was_put_and_its_successor_after_it_was_rep
         places.put_events(events)
         state.orders = np.zeros(100 * n, state.orders.dtype)
         places.put_books(state.books())
-        same(books_at(places.address), state.books())
-        same(terms_at(places.address), terms)
-        same(events_at(places.address), events)
+        check_same(books_at(places.address), state.books())
+        check_same(terms_at(places.address), terms)
+        check_same(events_at(places.address), events)
 
 
 def test_an_array_of_another_type_or_with_gaps_is_not_taken():

@@ -164,6 +164,12 @@ def test_another_strategy_is_one_input_with_its_code_and_parameters() -> None:
     assert compared(a_run(), other).runs[1].attributable_to == "strategy"
 
 
+def test_a_parameter_that_only_one_of_the_strategies_has_is_said_to_be_missing_in_the_other() -> None:
+    other = with_settings(a_run(), parameters={"universe": None})
+    found = {each.key: each.values for each in compared(a_run(), other).differences}
+    assert found["parameters.universe"] == ("no such parameter", None)
+
+
 def test_an_unknown_input_is_equal_to_none_and_attributes_nothing() -> None:
     run = compared(a_run(code_hash=""), a_run(code_hash="")).runs[1]
     assert run.differs_in == ("code",)
