@@ -1,0 +1,66 @@
+"""How a simulated gateway is set up: every knob and its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from brokers.fees import FeeModel
+from brokers.sim import FillRules
+
+FIRST_SERVER_VERSION = 157
+LAST_SERVER_VERSION = 200
+"""Server versions that the layout tables describe completely."""
+
+
+class DataPermission(Enum):
+    """Which market data the account may see, as its subscriptions would have it."""
+
+    LIVE = "live"
+    DELAYED = "delayed"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What TWS allows a client (IB.md section 3). Rates count exchange time."""
+
+    messages_per_s: int = 50
+    violations: int = 3
+    """Seconds in which that was exceeded before the client is disconnected."""
+    market_data_lines: int = 100
+    tick_by_tick: int = 3
+    scans: int = 10
+    scan_rows: int = 50
+    history_open: int = 50
+    history_requests: int = 60
+    history_window_s: int = 600
+    history_same_s: int = 15
+    working_orders_a_side: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """A simulated gateway. ``cash`` is per currency, the first one the base currency.
+
+    ``rules`` and ``fees`` are the backtest's: with a margin multiple of 1 the account is a cash account and may not go
+    short. ``data`` may name symbols with another permission than ``permission``. ``zone`` is TWS's own time zone.
+    ``server_version`` is the newest that the server offers.
+    """
+
+    account: str = "DU1234567"
+    cash: Mapping[str, float] = field(default_factory=lambda: {"USD": 1_000_000.0})
+    fees: FeeModel = field(default_factory=lambda: FeeModel.parse("ib-fixed"))
+    rules: FillRules = field(default_factory=lambda: FillRules(margin_multiple=2.0, allow_short=True))
+    calendar: str = "XNYS"
+    zone: str = "US/Eastern"
+    server_version: int = LAST_SERVER_VERSION
+    read_only: bool = False
+    master_client: int | None = None
+    permission: DataPermission = DataPermission.LIVE
+    data: Mapping[str, DataPermission] = field(default_factory=dict)
+    delay_s: float = 900.0
+    """Age of delayed data."""
+    limits: Limits = field(default_factory=Limits)
+    synthetic: bool = False
