@@ -71,8 +71,7 @@ class Handshake:
         last = int(found[2] or found[1])
         if last < FIRST_VERSION:
             raise ProtocolError(
-                f"the client speaks server versions up to {last}; this gateway from {FIRST_VERSION}: "
-                "use a newer client"
+                f"the client speaks server versions up to {last}; this gateway from {FIRST_VERSION}: use a newer client"
             )
         if not first <= self._server_version or last < first:
             raise ProtocolError(
