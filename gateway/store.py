@@ -36,7 +36,8 @@ class SavedOrder:
     """An order with its terms and its working state; ``perm_id`` is its identity.
 
     ``ended_ts`` is 0 while it is open. ``triggered`` and ``best`` (NaN none) are those of a stop or trailing order;
-    ``parent_perm_id`` and ``reason`` are 0 and empty where there is none.
+    ``parent_perm_id``, ``reason`` and the times are 0 or empty where there is none. ``completed_time`` and
+    ``completed_status`` are as clients see them, ``version`` is the server version at which it was placed.
     """
 
     perm_id: int
@@ -53,6 +54,10 @@ class SavedOrder:
     ended_ts: int = 0
     parent_perm_id: int = 0
     reason: str = ""
+    completed_time: str = ""
+    completed_status: str = ""
+    version: int = 0
+    good_after: int = 0
     triggered: bool = False
     best: float = math.nan
 
@@ -130,7 +135,8 @@ CREATE TABLE positions (symbol TEXT PRIMARY KEY, quantity REAL, average_cost REA
 CREATE TABLE orders (perm_id INTEGER PRIMARY KEY, client_id INTEGER NOT NULL, order_id INTEGER NOT NULL,
     contract TEXT NOT NULL, "order" TEXT NOT NULL, status TEXT NOT NULL, filled REAL, average_price REAL,
     last_price REAL, fee REAL, placed_ts INTEGER NOT NULL, ended_ts INTEGER NOT NULL, parent_perm_id INTEGER NOT NULL,
-    reason TEXT NOT NULL, triggered INTEGER NOT NULL, best REAL);
+    reason TEXT NOT NULL, completed_time TEXT NOT NULL, completed_status TEXT NOT NULL, version INTEGER NOT NULL,
+    good_after INTEGER NOT NULL, triggered INTEGER NOT NULL, best REAL);
 CREATE TABLE executions (number INTEGER PRIMARY KEY, exec_id TEXT NOT NULL UNIQUE, ts INTEGER NOT NULL,
     symbol TEXT NOT NULL, quantity REAL, price REAL, fee REAL, execution TEXT NOT NULL, commission TEXT NOT NULL,
     split REAL);
