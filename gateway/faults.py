@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from gateway.clients import UNSTARTED, Client
 from gateway.fault_kinds import ANY, FARMS, NAME_OF, Fault, Kind, armed_ts, fault_line
-from gateway.protocol.replies import Error, NextValidId, Reply
 from gateway.planned_faults import Counted
+from gateway.protocol.replies import Error, NextValidId, Reply
 from gateway.scenario import Scenario
 from papertape.core.model import NS_PER_MS
 from papertape.core.timers import NEVER
@@ -133,8 +133,8 @@ class FaultLayer:
     """Applies a scenario to what goes to clients. Of one connection, what it returns is to be done in order.
 
     ``start`` is when the market begins (UTC ns), ``zone`` the exchange's; ``encode(reply, version)`` makes a frame.
-    ``name_of(frame)`` is the kind of a message that is encoded already ("" for one that no fault is to meet);
-    ``told(now, text)`` hears of each fault that happens.
+    ``name_of(frame, version)`` is the kind of a message that is encoded already. ``told(now, text)`` hears of each fault
+    that happens.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class FaultLayer:
         start: int,
         zone: str,
         encode: Callable[[Reply, int], bytes],
-        name_of: Callable[[bytes], str] = lambda frame: "",
+        name_of: Callable[[bytes, int], str],
         told: Callable[[int, str], None] = lambda now, text: None,
     ) -> None:
         self._encode = encode
@@ -203,7 +203,7 @@ class FaultLayer:
         line = self._lines[client.number]
         out: list[Action] = []
         for message in messages:
-            name = self._name(message)
+            name = self._name(message, client.version)
             if self._is_lost(name):
                 continue
             if self._outages and name not in OF_TWS_ITSELF:
@@ -217,8 +217,8 @@ class FaultLayer:
             out.append(Close())
         return out
 
-    def _name(self, message: Reply | bytes) -> str:
-        return self._name_of_frame(message) if isinstance(message, bytes) else NAME_OF[type(message)]
+    def _name(self, message: Reply | bytes, version: int) -> str:
+        return self._name_of_frame(message, version) if isinstance(message, bytes) else NAME_OF[type(message)]
 
     def _is_lost(self, name: str) -> bool:
         return name in MARKET_DATA and (self._outages > 0 or self._broken_farms > 0)
@@ -242,7 +242,7 @@ class FaultLayer:
 
     def _treat(self, line: _Line, message: Reply | bytes, name: str, now: int, out: list[Action]) -> bool:
         """Do to one message what faults demand; True where nothing can follow it."""
-        met = self._met(line, message, name, now) if name and self._met_by_messages else ()
+        met = self._met(line, message, name, now) if self._met_by_messages else ()
         how: Fault | None = None
         copies = 1
         for fault in met:
@@ -281,7 +281,7 @@ class FaultLayer:
         for entry, held, behind in list(line.waiting):
             if behind in (name, ANY) and _belong_together(held, message):
                 line.waiting = [each for each in line.waiting if each[0] != entry]
-                self._emit(line, held, self._name(held), out, None)
+                self._emit(line, held, self._name(held, line.client.version), out, None)
 
     def _hold(self, line: _Line, message: Reply | bytes, name: str, until: int) -> None:
         line.held += 1
@@ -409,7 +409,7 @@ class FaultLayer:
             waited, line.during_outage = line.during_outage, []
             out = due.by_connection.setdefault(line.client.number, [])
             for message in waited:
-                if self._treat(line, message, self._name(message), now, out):
+                if self._treat(line, message, self._name(message, line.client.version), now, out):
                     break
 
 
