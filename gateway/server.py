@@ -78,6 +78,7 @@ class GatewayServer:
         self.port = port
         self.bounds = bounds or Bounds()
         self.hold = hold
+        self.scenario = scenario
         self._told = told
         self._zone = ZoneInfo(tws.settings.zone)
         self._sockets: set[Connection] = set()
@@ -98,7 +99,7 @@ class GatewayServer:
                 tws.now,
                 tws.market.calendar.zone,
                 encode_reply,
-                told=lambda ts, text: self._tell(What.FAULT, text, ts),
+                told=lambda ts, text: self.tell(What.FAULT, text, ts),
             )
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ class GatewayServer:
 
     def say_market(self, text: str) -> None:
         """Tell something about the market."""
-        self._tell(What.MARKET, text)
+        self.tell(What.MARKET, text)
 
     # -- for connections ----------------------------------------------------------------------------------------
 
@@ -258,7 +259,7 @@ class GatewayServer:
     def opened(self, connection: Connection) -> bool:
         """A socket was opened; False where there are too many."""
         if len(self._sockets) >= self.bounds.sockets:
-            self._tell(What.CLIENT, f"{connection.peer} was refused: {self.bounds.sockets} sockets are open")
+            self.tell(What.CLIENT, f"{connection.peer} was refused: {self.bounds.sockets} sockets are open")
             return False
         self._sockets.add(connection)
         return True
@@ -279,7 +280,7 @@ class GatewayServer:
             self._start(client, request)
             return
         if self._told is not None and type(request) in _WORTH_TELLING:
-            self._tell(What.ORDER, _request_text(client, request))
+            self.tell(What.ORDER, _request_text(client, request))
         self.driver.received(self, client, request)
 
     def _start(self, client: Client, request: StartApi) -> None:
@@ -293,7 +294,7 @@ class GatewayServer:
         self.driver.received(self, client, request)
         if client.id != UNSTARTED and not client.closing:
             peer = self._by_number[client.number].peer
-            self._tell(What.CLIENT, f"client {client.id} connected from {peer}, server version {client.version}")
+            self.tell(What.CLIENT, f"client {client.id} connected from {peer}, server version {client.version}")
             self._ready.set()
 
     def lost(self, connection: Connection) -> None:
@@ -317,7 +318,7 @@ class GatewayServer:
         """A connection is ended by the server."""
         client = connection.client
         who = connection.peer if client is None or client.id == UNSTARTED else f"client {client.id}"
-        self._tell(What.CLIENT, f"{who} is disconnected: {why}")
+        self.tell(What.CLIENT, f"{who} is disconnected: {why}")
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -370,7 +371,8 @@ class GatewayServer:
 
     # -- telling ------------------------------------------------------------------------------------------------
 
-    def _tell(self, what: What, text: str, ts: int | None = None) -> None:
+    def tell(self, what: What, text: str, ts: int | None = None) -> None:
+        """Tell an event that happened now, or at ``ts``."""
         if self._told is not None:
             self._told(ServerEvent(self.tws.now if ts is None else ts, what, text))
 
@@ -381,13 +383,13 @@ class GatewayServer:
             if kind is Execution:
                 assert isinstance(each, Execution), "it is"
                 if each.request == -1 and each.client_id == client.id:
-                    self._tell(What.FILL, _fill_text(each))
+                    self.tell(What.FILL, _fill_text(each))
             elif kind is Error:
                 assert isinstance(each, Error), "it is"
                 if each.code not in _NOTICES:
                     who = f"client {client.id}" if client.id != UNSTARTED else "a client"
                     about = "" if each.request == -1 else f" about {each.request}"
-                    self._tell(What.ERROR, f"{each.code} to {who}{about}: {each.text}")
+                    self.tell(What.ERROR, f"{each.code} to {who}{about}: {each.text}")
 
 
 def _name_of(frame: bytes, version: int) -> str:
