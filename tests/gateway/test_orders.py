@@ -123,7 +123,11 @@ def test_partial_fills_are_told_one_by_one_with_what_remains():
     assert told(heard) == ["execDetails", "openOrder Filled", "orderStatus Filled", "commission"]
     execution = heard[0]
     assert isinstance(execution, Execution)
-    assert (execution.shares, execution.cumulative, execution.average_price) == (4.0, 10.0, (6 * 101.0 + 4 * 110.0) / 10)
+    assert (execution.shares, execution.cumulative, execution.average_price) == (
+        4.0,
+        10.0,
+        (6 * 101.0 + 4 * 110.0) / 10,
+    )
 
 
 def test_a_cancelled_order_is_pending_then_cancelled_with_notice_202():
