@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,15 +61,6 @@ class Image:
         self.opening, self.until, self.close = opening, until, close
         self.open = self.high = self.low = _UNKNOWN
         self.volume = self.turnover = 0.0
-
-
-@dataclass(slots=True)
-class _Place:
-    """How far a moving image has read."""
-
-    image: Image = field(default_factory=Image)
-    known: int = -1
-    next: int = 0
 
 
 class Images:
@@ -185,8 +175,3 @@ def _last(series: Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 def known_by(next_ts: int, now: int) -> int:
     """Time up to which everything is known: ``now``, but nothing that has not been played (``next_ts`` is the next)."""
     return min(now, next_ts - 1)
-
-
-def names(images: Sequence[Image]) -> int:
-    """How many images hold a price."""
-    return sum(not math.isnan(image.last) for image in images)
