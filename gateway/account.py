@@ -151,6 +151,10 @@ class AccountDesk:
         for portfolio in self._portfolios.values():
             portfolio.sent = {j: row for j, row in portfolio.sent.items() if row[0] != 0.0}
 
+    def resume(self, day_equity: float) -> None:
+        """Go on with a day that began with a net liquidation of ``day_equity``; NaN where that is not known."""
+        self._day_equity = day_equity
+
     # -- what happens --------------------------------------------------------------------------------------------------
 
     def filled(self, j: int, now: int) -> None:
