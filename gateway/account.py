@@ -148,8 +148,6 @@ class AccountDesk:
         marks = self.ledger.state.instruments["mark"]
         self.costs.begin_day(lambda j: float(marks[j]), now)
         self._day_equity = self.ledger.account.equity
-        for portfolio in self._portfolios.values():
-            portfolio.sent = {j: row for j, row in portfolio.sent.items() if row[0] != 0.0}
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
