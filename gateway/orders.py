@@ -91,7 +91,6 @@ class OrderDesk:
         self._outage: list[Entry] = []
         self._orders = 0
         self._fills = 0
-        exchange.session_opened = self._session_opened
 
     # -- telling ------------------------------------------------------------------------------------------------
 
@@ -456,8 +455,22 @@ class OrderDesk:
                 entry.why_held = why
                 self._tell(entry, entry.status())
 
-    def _session_opened(self, ts: int) -> None:
-        self._look_at_held(ts + 1)
+    def open_session(self, now: int) -> None:
+        """The session has opened: orders that waited for it work."""
+        self._look_at_held(now)
+
+    def split(self, j: int) -> None:
+        """Working orders of an instrument were adjusted for a split: show them as they are now."""
+        for number in self.exchange.working(j):
+            entry = self._by_number[number]
+            row = self.exchange.state.orders[number - 1]
+            quantity, limit, stop = float(row["quantity"]), float(row["limit"]), float(row["stop"])
+            aux = stop if entry.request.stop_price == entry.request.stop_price else entry.order.aux_price
+            entry.order = replace(entry.order, quantity=quantity, limit_price=limit, aux_price=aux)
+            entry.request = msgspec.structs.replace(
+                entry.request, quantity=quantity, limit_price=limit, stop_price=stop, trail=float(row["trail"])
+            )
+            self._announce(entry)
 
     # -- fills --------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,11 @@ from gateway.clients import UNSTARTED, Client
 from gateway.contracts import Contracts
 from gateway.costs import Costs
 from gateway.exchange import Exchange
+from gateway.margins import what_if
 from gateway.market import Market, Step
+from gateway.market_desks import MarketDesks
 from gateway.order_faults import NO_FAULTS, OrderFaults
+from gateway.order_terms import Terms
 from gateway.orders import OrderDesk
 from gateway.protocol import replies, requests
 from gateway.protocol.requests import Request
@@ -79,14 +82,18 @@ class Tws:
             filled=self.account.filled, what_if=self._what_if,
         )  # fmt: skip
         self.data = MarketDesks(settings, market, self.contracts)
+        self.exchange.session_opened = self._session_opened
+        self.exchange.split = self._split
+        self.account.begin_session(self.now)
         self._handlers = self._dispatch()
         self._windows = self._waking_hours()
         self._second = self._second_after(self.now)
         self._open_batch: object = None
 
     def _note_images(self) -> None:
-        """Start from what was known of each instrument before the play begins."""
+        """Start from what was known of each instrument before the play begins, and what is coming of it."""
         for j in range(len(self.market.instruments)):
+            self.exchange.expect(j, {series.kind for series in self.market.view.market(j)})
             image = self.market.view.image(j, self.now - 1)
             if image is not None:
                 self.exchange.note_image(j, image.last, image.bid, image.ask, image.ts)
@@ -160,6 +167,16 @@ class Tws:
             self.exchange.pass_before(ts)
             self.orders.settle(ts)
         self.now = max(self.now, ts)
+
+    def _session_opened(self, ts: int) -> None:
+        """A timer just before the open."""
+        self.account.begin_session(ts + 1)
+        self.orders.open_session(ts + 1)
+
+    def _split(self, j: int, ratio: float, ts: int) -> None:
+        self.costs.split(j, ratio)
+        self.orders.split(j)
+        self.account.filled(j, ts)
 
     def _play_part(self, part: Step) -> None:
         """For each event: match it, tell what it filled, then the event itself."""
@@ -255,6 +272,18 @@ class Tws:
         """Tell every client something that belongs to no request."""
         for client in self._started.values():
             client.error(-1, code, text, self.now)
+
+    def _what_if(self, terms: Terms, now: int) -> replies.OrderState:
+        """What an order would cost, at its limit or else at the last price."""
+        request = terms.request
+        price = (
+            request.limit_price
+            if request.limit_price == request.limit_price
+            else self.exchange.last(request.instrument)
+        )
+        fee = self.exchange.expected_fee(request, price)
+        signed = request.quantity * request.side
+        return what_if(self.exchange.ledger, request.instrument, signed, price, fee, self.settings.rules)
 
     # -- what no desk answers -----------------------------------------------------------------------------------
 

@@ -112,7 +112,9 @@ def statuses(heard: list[Reply], order_id: int) -> list[str]:
 def fills(heard: list[Reply]) -> list[tuple[float, float]]:
     """(shares, price) of executions; shares negative for sales."""
     return [
-        (each.shares if each.side == "BOT" else -each.shares, each.price) for each in heard if isinstance(each, Execution)
+        (each.shares if each.side == "BOT" else -each.shares, each.price)
+        for each in heard
+        if isinstance(each, Execution)
     ]
 
 
