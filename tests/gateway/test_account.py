@@ -17,7 +17,7 @@ from gateway.account_values import ledger_rows, multi_rows, update_rows
 from gateway.clients import Client
 from gateway.contracts import Contracts
 from gateway.costs import Costs
-from gateway.margins import UNSET_TEXT, margin_fractions, what_if
+from gateway.margins import UNSET_TEXT, margin_fractions, money, what_if
 from gateway.protocol import replies, requests
 from gateway.settings import GatewaySettings
 from papertape.core.ledger import Ledger
@@ -344,6 +344,16 @@ def test_a_change_of_a_position_is_told_to_all_who_subscribed_until_they_cancel(
     assert office.fill(0, 10, 90.0) == []
 
 
+def test_a_position_that_did_not_change_is_not_told() -> None:
+    office = Office()
+    office.ask(requests.Positions())
+    office.ask(UPDATES)
+    office.fill(0, 10, 100.0, 1.0)
+    office.desk.filled(0, office.now)
+    office.desk.filled(2, office.now)
+    assert of(replies.PositionRow, office.one.take()) == []
+
+
 def test_a_bust_is_told_as_the_position_that_is_left() -> None:
     office = Office()
     office.ask(requests.Positions())
@@ -466,7 +476,7 @@ def test_an_unknown_mark_is_unset_and_what_needs_it_is_not_sent_until_it_is_know
 def test_an_unknown_rate_hides_what_is_in_base_currency_and_no_more() -> None:
     office = Office(rate=math.nan)
     got = values(office.ask(UPDATES))
-    assert got["NetLiquidation", "USD"] == "100000.00"  # nothing is held in euros
+    assert got["NetLiquidation", "USD"] == got["CashBalance", "BASE"] == "100000.00"  # nothing is held in euros
     office.fill(1, 10, 40.0, 0.0)
     office.ask(requests.AccountUpdates(False))
     got = values(office.ask(UPDATES))
@@ -544,6 +554,11 @@ def test_a_what_if_tells_before_change_and_after_and_changes_nothing() -> None:
     assert (foreign.init_margin_change, foreign.equity_change) == ("250.00", "-2.50")
     assert (foreign.commission, foreign.commission_currency, foreign.margin_currency) == (2.0, "EUR", "USD")
     assert office.desk.figures() == before
+
+
+@pytest.mark.parametrize(("amount", "text"), [(-0.004, "0.00"), (-0.006, "-0.01"), (1e6, "1000000.00")])
+def test_money_has_two_decimals_and_no_negative_zero(amount: float, text: str) -> None:
+    assert money(amount) == text
 
 
 def test_a_what_if_of_what_is_not_known_is_unset() -> None:

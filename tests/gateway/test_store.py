@@ -394,6 +394,32 @@ def test_restored_books_are_the_books_that_were_left(tmp_path: Path) -> None:
     assert found_costs.basis(1).quantity == 10
 
 
+def test_executions_of_an_earlier_day_that_are_still_there_count_for_nothing(tmp_path: Path) -> None:
+    ledger, costs = books("AAPL", "MSFT", "SAP")
+    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
+        trade(store, ledger, costs, 1, 0, 10, 100.0)
+        trade(store, ledger, costs, 2, 0, -10, 101.0)
+        trade(store, ledger, costs, 3, 1, 10, 50.0)
+        trade(store, ledger, costs, 4, 2, 1, 50.0)
+        trade(store, ledger, costs, 5, 2, -1, 50.0)
+        costs.begin_day(lambda j: float(ledger.state.instruments["mark"][j]), 6)
+        remember_day(store, ledger, costs)
+        trade(store, ledger, costs, 7, 0, 4, 102.0)
+        saved = store.load()
+        assert saved is not None
+        assert len(saved.executions) == 6
+        assert sorted(each.symbol for each in saved.positions) == ["AAPL", "MSFT"]
+        found_ledger, found_costs = books("AAPL", "MSFT", "SAP")
+        restore(saved, found_ledger, found_costs, 8)
+        assert told(found_ledger, found_costs) == told(ledger, costs)
+        trade(store, found_ledger, found_costs, 8, 2, 2, 51.0)  # traded again after the restart, and restarted again
+        saved = store.load()
+        assert saved is not None
+        again_ledger, again_costs = books("AAPL", "MSFT", "SAP")
+        restore(saved, again_ledger, again_costs, 9)
+        assert told(again_ledger, again_costs) == told(found_ledger, found_costs)
+
+
 def test_a_split_on_the_way_does_not_confuse_the_memory(tmp_path: Path) -> None:
     ledger, costs = books("AAPL")
     with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
