@@ -64,7 +64,10 @@ class SavedOrder:
 
 @dataclass(frozen=True, slots=True)
 class SavedExecution:
-    """A fill with its commission. ``quantity`` is signed; ``split`` is new units per old of all splits since."""
+    """A fill with its commission. ``quantity`` is signed, 0 where it was busted and is kept to be shown.
+
+    ``split`` is new units per old of all splits since.
+    """
 
     exec_id: str
     ts: int

@@ -420,6 +420,23 @@ def test_executions_of_an_earlier_day_that_are_still_there_count_for_nothing(tmp
         assert told(again_ledger, again_costs) == told(found_ledger, found_costs)
 
 
+def test_an_execution_that_was_busted_and_is_kept_counts_for_nothing(tmp_path: Path) -> None:
+    ledger, costs = books("AAPL")
+    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
+        trade(store, ledger, costs, 1, 0, 10, 100.0)
+        trade(store, ledger, costs, 2, 0, 5, 101.0)
+        costs.bust(execution(1).exec_id)
+        ledger.book_fill(0, -10, 100.0, -1.0, 3)
+        store.put_execution(dataclasses.replace(execution(1), quantity=0.0, price=0.0, fee=0.0))
+        remember_fill(store, ledger, costs, 0)
+        saved = store.load()
+    assert saved is not None
+    found_ledger, found_costs = books("AAPL")
+    restore(saved, found_ledger, found_costs, 9)
+    assert told(found_ledger, found_costs) == told(ledger, costs)
+    assert found_costs.basis(0).quantity == 5
+
+
 def test_a_split_on_the_way_does_not_confuse_the_memory(tmp_path: Path) -> None:
     ledger, costs = books("AAPL")
     with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
