@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.account import REFRESH_NS, REQUESTS_OPEN
 from gateway.account_values import ledger_rows, multi_rows, update_rows
 from gateway.protocol import replies, requests
+from gateway.protocol.codec import decode_reply, encode_reply
 from papertape.core.model import NS_PER_S
 from tests.gateway.office import ACCOUNT, UPDATES, Office, of, values
 
@@ -332,6 +333,27 @@ def test_a_client_that_is_gone_is_told_nothing_and_others_go_on() -> None:
         replies.AccountValue, replies.AccountMulti, replies.SummaryRow, replies.PositionRow, replies.PositionMulti,
         replies.PnlUpdate, replies.PnlSingleUpdate, replies.PortfolioValue, replies.AccountTime,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [157, 176, 200])
+def test_all_that_is_sent_comes_through_the_wire_as_it_is(version: int) -> None:
+    office = Office()
+    office.fill(0, 10, 100.0)
+    office.fill(1, -5, 40.0)
+    office.ledger.state.instruments["last"][1] = math.nan
+    office.ledger.state.instruments["mark"][1] = math.nan
+    asked = [
+        UPDATES, requests.AccountUpdatesMulti(1), requests.AccountSummary(2, "All", "Cushion,AccountType,$LEDGER:ALL"),
+        requests.Positions(), requests.PositionsMulti(3), requests.Pnl(4), requests.PnlSingle(5, "", "", 14204),
+        requests.PnlSingle(6, "", "", 272093), requests.AccountUpdates(True, "U7"),
+    ]  # fmt: skip
+    for reply in [each for request in asked for each in office.ask(request)]:
+        if isinstance(reply, replies.Error):
+            reply = replace(reply, ms=0)  # earlier versions do not say when
+        frame = encode_reply(reply, version)
+        assert repr(decode_reply(frame[4:], version)) == repr(reply)
+        unknown = repr(reply).count("nan")
+        assert frame.count(b"1.7976931348623157E308") == unknown  # never empty: that is read as 0
 
 
 # -- what always holds ----------------------------------------------------------------------------------------------------
