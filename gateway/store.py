@@ -169,7 +169,8 @@ class Store:
         """
         path = Path(path)
         try:
-            connection = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+            # opened where a server is made, used where it runs: never by two threads at once
+            connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise DataError(
                 f"cannot open this memory of an account ({error}); name another file", path=str(path)
