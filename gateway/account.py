@@ -155,6 +155,10 @@ class AccountDesk:
         self.costs.begin_day(lambda j: float(marks[j]), now)
         self.day_equity = self.ledger.account.equity
 
+    def resume(self, day_equity: float) -> None:
+        """Go on with a day that began with a net liquidation of ``day_equity``; NaN where that is not known."""
+        self._day_equity = day_equity
+
     # -- what happens --------------------------------------------------------------------------------------------------
 
     def filled(self, j: int, now: int) -> None:

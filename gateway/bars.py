@@ -109,6 +109,18 @@ class BarMaker:
         ]
         return min(found, default=None)
 
+    def last_close(self, j: int, what: str, since: int, before: int) -> float | None:
+        """The last price at or after ``since`` and before ``before``; None where there is none."""
+        for series in reversed(self._sources(j, what)):
+            k = int(np.searchsorted(series.ts, before, "left")) - 1
+            if k >= 0 and int(series.ts[k]) >= since:
+                if series.kind is EventKind.QUOTE:
+                    piece = _prices(_cut(series, k, k + 1), what)
+                    return float(piece.columns[0][0]) if len(piece) else None
+                column = series.columns[3] if series.kind >= EventKind.BAR else series.columns[0]
+                return float(column[k])
+        return None
+
     def rows(self, j: int, what: str, size: BarSize, begin: int, known: int, *, regular: bool) -> list[BarRow]:
         """Bars that start at or after ``begin``, oldest first; ``regular``: only those of regular trading hours."""
         if size.span:
@@ -118,19 +130,24 @@ class BarMaker:
         for series, until in self._sources_for(j, what, size, known):
             is_own = series.kind >= EventKind.BAR and typical_length(series) == size.ns
             since = made[-1].end if made else begin - size.ns
-            rows = self._own(j, series, since, until) if is_own else self._made(j, series, size, since, until, calendar)
+            rows = (
+                self._own(j, series, since, until)
+                if is_own
+                else self._made(j, series, what, size, since, until, calendar)
+            )
             made += [row for row in rows if not made or row.start > made[-1].start]
         found = [row for row in made if row.start >= begin]
-        return [row for row in found if self._is_regular(row.start)] if regular and size.is_intraday else found
+        return [row for row in found if self.is_regular(row.start)] if regular and size.is_intraday else found
 
-    def _is_regular(self, start: int) -> bool:
+    def is_regular(self, start: int) -> bool:
+        """Whether a time lies in a session."""
         i = bisect.bisect_right(self.calendar.open, start) - 1
         return i >= 0 and start < self.calendar.close[i]
 
     def _sources(self, j: int, what: str) -> list[Series]:
         """What such bars are made of, finest last."""
         if what != "TRADES":
-            return [_prices(series, what) for series in self.view.market(j) if series.kind is EventKind.QUOTE]
+            return [series for series in self.view.market(j) if series.kind is EventKind.QUOTE]
         finest = self.view.finest(j)
         if finest is None:
             return []
@@ -180,7 +197,7 @@ class BarMaker:
         return self._listed(j, series, a, max(a, b), typical, count, known)
 
     def _made(
-        self, j: int, series: Series, size: BarSize, since: int, known: int, calendar: SessionTimes
+        self, j: int, series: Series, what: str, size: BarSize, since: int, known: int, calendar: SessionTimes
     ) -> list[BarRow]:
         """Bars made of a series' events from ``since`` on; none where it is coarser than they are."""
         is_bars = series.kind >= EventKind.BAR
@@ -189,16 +206,13 @@ class BarMaker:
         stamps = series.ts if series.start is None else series.start
         a = int(np.searchsorted(stamps, since, "left"))
         b = int(np.searchsorted(series.ts, known, "right"))
-        if b <= a:
+        piece = _cut(series, a, max(a, b))
+        if series.kind is EventKind.QUOTE:
+            piece = _prices(piece, what)
+        if not len(piece):
             return []
-        piece = dataclasses.replace(
-            series,
-            ts=series.ts[a:b],
-            columns=tuple(column[a:b] for column in series.columns),
-            start=None if series.start is None else series.start[a:b],
-            row=None,
-        )
-        made = resample(piece, size.ns, _around(calendar, int(stamps[a]), known))
+        stamps = piece.ts if piece.start is None else piece.start
+        made = resample(piece, size.ns, _around(calendar, int(stamps[0]), known))
         if not len(made):
             return []
         assert made.start is not None, "bars have a start"
@@ -236,6 +250,17 @@ class BarMaker:
         key = keys[span]
         days = self.rows(j, what, BarSize(DAY_NS), begin, known, regular=regular)
         return [_joined(list(group)) for _, group in groupby(days, lambda row: key(self.date(row.start)))]
+
+
+def _cut(series: Series, a: int, b: int) -> Series:
+    """Events [a, b) of a series."""
+    return dataclasses.replace(
+        series,
+        ts=series.ts[a:b],
+        columns=tuple(column[a:b] for column in series.columns),
+        start=None if series.start is None else series.start[a:b],
+        row=None,
+    )
 
 
 _QUOTED = "quotes"
