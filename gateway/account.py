@@ -123,10 +123,13 @@ class AccountDesk:
         wire = [contracts.wire(j) for j in range(len(ledger.instruments))]
         self._by_con_id = {each.con_id: j for j, each in enumerate(wire)}
         self._portfolio_wire = [replace(each, exchange="") for each in wire]
-        # positions name the exchange that an instrument is listed on, not a route to it
-        self._position_wire = [replace(each, exchange=each.primary_exchange or each.exchange) for each in wire]
+        # both name the exchange that an instrument is listed on, not a route to it
+        self._position_wire = [
+            replace(each, exchange=each.primary_exchange or each.exchange, primary_exchange="") for each in wire
+        ]
         self._zone = ZoneInfo(settings.zone)
-        self._day_equity = ledger.account.equity
+        self.day_equity = ledger.account.equity
+        """Net liquidation when the day began, base currency; NaN unknown. A restored account sets what it remembers."""
         self._portfolios: dict[int, _Portfolio] = {}
         self._multi: dict[_Key, _Values] = {}
         self._summaries: dict[_Key, _Values] = {}
@@ -140,7 +143,7 @@ class AccountDesk:
     def figures(self) -> Figures:
         """The account as it is now."""
         settings = self.settings
-        return figures(self.ledger, self.costs, settings.account, settings.rules.margin_multiple, self._day_equity)
+        return figures(self.ledger, self.costs, settings.account, settings.rules.margin_multiple, self.day_equity)
 
     def begin_session(self, now: int) -> None:
         """A day begins: the day's realised and daily P&L count from here, positions closed before are no longer shown.
@@ -150,7 +153,7 @@ class AccountDesk:
         self.ledger.state.settle()
         marks = self.ledger.state.instruments["mark"]
         self.costs.begin_day(lambda j: float(marks[j]), now)
-        self._day_equity = self.ledger.account.equity
+        self.day_equity = self.ledger.account.equity
 
     def resume(self, day_equity: float) -> None:
         """Go on with a day that began with a net liquidation of ``day_equity``; NaN where that is not known."""

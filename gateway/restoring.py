@@ -84,7 +84,7 @@ def _restore_position(saved: Saved, position: SavedPosition, ledger: Ledger, cos
     fills = [
         CostFill(each.exec_id, each.quantity * each.split, each.price / each.split, each.fee)
         for each in saved.executions
-        if each.symbol == position.symbol and each.ts >= start.ts
+        if each.symbol == position.symbol and each.ts >= start.ts and each.quantity != 0.0
     ]
     costs.restore(j, start, fills)
     basis = costs.basis(j)
