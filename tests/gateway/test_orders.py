@@ -84,7 +84,7 @@ def test_a_stop_limit_that_is_triggered_is_shown_as_working():
     assert statuses(heard, 1) == ["Submitted"]
     assert [each.why_held for each in heard if isinstance(each, OrderStatus)] == [""]
     desk.at(6)
-    assert fills(desk.heard()) == [(-10.0, 103.0)]
+    assert fills(desk.heard()) == [(-10.0, 102.0)]
 
 
 def test_a_trailing_order_starts_from_the_stop_that_was_given():
@@ -318,7 +318,7 @@ def test_a_partial_fill_reduces_a_group_of_type_2_and_ends_one_of_type_1():
         desk.place(2, order("BUY", 10, "LMT", limit_price=90.0, oca_group="pair", oca_type=kind))
         desk.at(2)
         heard = desk.heard()
-        assert fills(heard) == [(6.0, 99.0)]
+        assert fills(heard) == [(6.0, 98.0)]
         assert statuses(heard, 2) == expected
         if kind == 2:
             changed = [each for each in heard if isinstance(each, OpenOrder) and each.order_id == 2]
