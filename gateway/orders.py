@@ -173,7 +173,7 @@ class OrderDesk:
             return Rejected(201, f"Order rejected - reason:more than {most} working orders on one side of a contract")
         return terms if isinstance(terms, Rejected) else (j, terms)
 
-    def _parent(self, client: Client, r: requests.PlaceOrder) -> Entry | None | Rejected:
+    def _parent(self, client: Client, r: requests.PlaceOrder) -> Entry | Rejected | None:
         if not r.order.parent_id:
             return None
         parent = self.entries.get((client.id, r.order.parent_id))

@@ -53,3 +53,5 @@ class Contract:
     issuer_id: str = ""
     legs: tuple[ComboLeg, ...] = ()
     delta_neutral: DeltaNeutral | None = None
+    legs_description: str = ""
+    """How the server describes a combination's legs."""

@@ -5,11 +5,103 @@ NaN and None are what the protocol calls unset.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from gateway.protocol.contract import Contract
-from gateway.protocol.order import Order
+from gateway.protocol.market_replies import (
+    ContractDetailsEnd,
+    ContractDetailsRow,
+    DataType,
+    HeadTimestampReply,
+    HistoricalBar,
+    HistoricalData,
+    HistoricalDataEnd,
+    HistoricalDataUpdate,
+    RealTimeBar,
+    ScannerData,
+    ScannerRow,
+    ScannerXml,
+    SnapshotEnd,
+    SymbolSample,
+    SymbolSamples,
+    TickBidAsk,
+    TickGeneric,
+    TickLast,
+    TickMid,
+    TickParameters,
+    TickPrice,
+    TickSize,
+    TickString,
+)
+from gateway.protocol.order_replies import (
+    Commission,
+    CompletedOrder,
+    CompletedOrdersEnd,
+    Execution,
+    ExecutionsEnd,
+    OpenOrder,
+    OpenOrdersEnd,
+    OrderBound,
+    OrderState,
+    OrderStatus,
+)
+
+__all__ = [
+    "AccountDownloadEnd",
+    "AccountMulti",
+    "AccountMultiEnd",
+    "AccountTime",
+    "AccountValue",
+    "Commission",
+    "CompletedOrder",
+    "CompletedOrdersEnd",
+    "ContractDetailsEnd",
+    "ContractDetailsRow",
+    "DataType",
+    "Error",
+    "Execution",
+    "ExecutionsEnd",
+    "HeadTimestampReply",
+    "HistoricalBar",
+    "HistoricalData",
+    "HistoricalDataEnd",
+    "HistoricalDataUpdate",
+    "ManagedAccountsList",
+    "NewsBulletin",
+    "NextValidId",
+    "OpenOrder",
+    "OpenOrdersEnd",
+    "OrderBound",
+    "OrderState",
+    "OrderStatus",
+    "PnlSingleUpdate",
+    "PnlUpdate",
+    "PortfolioValue",
+    "PositionEnd",
+    "PositionMulti",
+    "PositionMultiEnd",
+    "PositionRow",
+    "RealTimeBar",
+    "Reply",
+    "ScannerData",
+    "ScannerRow",
+    "ScannerXml",
+    "SnapshotEnd",
+    "SummaryEnd",
+    "SummaryRow",
+    "SymbolSample",
+    "SymbolSamples",
+    "TickBidAsk",
+    "TickGeneric",
+    "TickLast",
+    "TickMid",
+    "TickParameters",
+    "TickPrice",
+    "TickSize",
+    "TickString",
+    "Time",
+    "TimeMillis",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,389 +272,6 @@ class PnlSingleUpdate:
     unrealised: float
     realised: float
     value: float
-
-
-@dataclass(frozen=True, slots=True)
-class ScannerXml:
-    """Scanner codes and filters."""
-
-    xml: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScannerRow:
-    """One row of a scan."""
-
-    rank: int
-    contract: Contract
-    market_name: str = ""
-    distance: str = ""
-    benchmark: str = ""
-    projection: str = ""
-    legs: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ScannerData:
-    """A scan's present result."""
-
-    request: int
-    rows: tuple[ScannerRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DataType:
-    """Kind of market data that a request gets: 1 live, 2 frozen, 3 delayed, 4 delayed frozen."""
-
-    request: int
-    type: int
-
-
-@dataclass(frozen=True, slots=True)
-class TickParameters:
-    """Smallest price step, exchange of bid and ask, snapshot permissions of a market data request."""
-
-    request: int
-    min_tick: float
-    bbo_exchange: str
-    permissions: int
-
-
-@dataclass(frozen=True, slots=True)
-class TickPrice:
-    """A price with its size (0 where it has none)."""
-
-    request: int
-    type: int
-    price: float
-    size: float = 0.0
-    mask: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TickSize:
-    """A size."""
-
-    request: int
-    type: int
-    size: float
-
-
-@dataclass(frozen=True, slots=True)
-class TickGeneric:
-    """A number."""
-
-    request: int
-    type: int
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class TickString:
-    """A text: RTVolume (48), the last trade's time (45)."""
-
-    request: int
-    type: int
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotEnd:
-    """A snapshot is complete."""
-
-    request: int
-
-
-@dataclass(frozen=True, slots=True)
-class TickLast:
-    """Tick by tick: a trade. ``kind`` 1 Last, 2 AllLast; ``time`` in s; ``mask`` 1 past limit, 2 unreported."""
-
-    request: int
-    kind: int
-    time: int
-    price: float
-    size: float
-    mask: int = 0
-    exchange: str = ""
-    conditions: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TickBidAsk:
-    """Tick by tick: a quote."""
-
-    request: int
-    time: int
-    bid: float
-    ask: float
-    bid_size: float
-    ask_size: float
-    mask: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TickMid:
-    """Tick by tick: the middle of bid and ask."""
-
-    request: int
-    time: int
-    mid: float
-
-
-@dataclass(frozen=True, slots=True)
-class HistoricalBar:
-    """One bar. ``date`` is text in the format that was asked for; ``count`` is the number of trades."""
-
-    date: str
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    average: float
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class HistoricalData:
-    """All bars that were asked for. ``start`` and ``end`` are part of it below server version 196."""
-
-    request: int
-    start: str
-    end: str
-    bars: tuple[HistoricalBar, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HistoricalDataEnd:
-    """Start and end of the bars, from server version 196 in a message of its own."""
-
-    request: int
-    start: str
-    end: str
-
-
-@dataclass(frozen=True, slots=True)
-class HistoricalDataUpdate:
-    """The present bar of a request that is kept up to date."""
-
-    request: int
-    bar: HistoricalBar
-
-
-@dataclass(frozen=True, slots=True)
-class RealTimeBar:
-    """A bar of five seconds; ``time`` is its start, in s."""
-
-    request: int
-    time: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    average: float
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeadTimestampReply:
-    """When the earliest data is."""
-
-    request: int
-    time: str
-
-
-@dataclass(frozen=True, slots=True)
-class ContractDetailsRow:
-    """A contract that fits, with what is known of it. ``size_min`` to ``size_suggested`` from server version 164."""
-
-    request: int
-    contract: Contract
-    market_name: str = ""
-    min_tick: float = 0.01
-    order_types: str = ""
-    valid_exchanges: str = ""
-    price_magnifier: int = 1
-    under_con_id: int = 0
-    long_name: str = ""
-    contract_month: str = ""
-    industry: str = ""
-    category: str = ""
-    subcategory: str = ""
-    time_zone: str = "US/Eastern"
-    trading_hours: str = ""
-    liquid_hours: str = ""
-    ev_rule: str = ""
-    ev_multiplier: int = 0
-    ids: tuple[tuple[str, str], ...] = ()
-    agg_group: int = 1
-    under_symbol: str = ""
-    under_type: str = ""
-    market_rules: str = "26"
-    real_expiry: str = ""
-    stock_type: str = "COMMON"
-    size_min: float = 1.0
-    size_increment: float = 1.0
-    size_suggested: float = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class ContractDetailsEnd:
-    """All were sent."""
-
-    request: int
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolSample:
-    """A contract whose symbol or name begins like the text."""
-
-    contract: Contract
-    derivatives: tuple[str, ...] = ()
-    description: str = ""
-    issuer_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolSamples:
-    """All of them."""
-
-    request: int
-    samples: tuple[SymbolSample, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OrderStatus:
-    """State of an order."""
-
-    order_id: int
-    status: str
-    filled: float
-    remaining: float
-    average_price: float
-    perm_id: int
-    parent_id: int
-    last_price: float
-    client_id: int
-    why_held: str = ""
-    cap_price: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class OrderState:
-    """State, and for a what-if its margin and commission. Money as text, empty or unset where it is not known."""
-
-    status: str
-    init_margin_before: str = ""
-    maint_margin_before: str = ""
-    equity_before: str = ""
-    init_margin_change: str = ""
-    maint_margin_change: str = ""
-    equity_change: str = ""
-    init_margin_after: str = ""
-    maint_margin_after: str = ""
-    equity_after: str = ""
-    commission: float = math.nan
-    min_commission: float = math.nan
-    max_commission: float = math.nan
-    commission_currency: str = ""
-    margin_currency: str = ""
-    reject_reason: str = ""
-    warning: str = ""
-    completed_time: str = ""
-    completed_status: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenOrder:
-    """An order with its terms and state."""
-
-    order_id: int
-    client_id: int
-    perm_id: int
-    contract: Contract
-    order: Order
-    state: OrderState
-
-
-@dataclass(frozen=True, slots=True)
-class OpenOrdersEnd:
-    """All were sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedOrder:
-    """An order that has ended."""
-
-    perm_id: int
-    parent_perm_id: int
-    contract: Contract
-    order: Order
-    state: OrderState
-    filled: float
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedOrdersEnd:
-    """All were sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderBound:
-    """An order of another owner was given an API order id."""
-
-    perm_id: int
-    client_id: int
-    order_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """A fill. ``request`` is -1 where nobody asked for it. ``side`` is BOT or SLD."""
-
-    request: int
-    order_id: int
-    contract: Contract
-    exec_id: str
-    time: str
-    account: str
-    exchange: str
-    side: str
-    shares: float
-    price: float
-    perm_id: int
-    client_id: int
-    cumulative: float
-    average_price: float
-    order_ref: str = ""
-    liquidation: int = 0
-    ev_rule: str = ""
-    ev_multiplier: float = math.nan
-    model: str = ""
-    liquidity: int = 2
-    """1 added, 2 removed, 3 routed out."""
-    pending_price_revision: bool = False
-    submitter: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionsEnd:
-    """All were sent."""
-
-    request: int
-
-
-@dataclass(frozen=True, slots=True)
-class Commission:
-    """What an execution cost; ``realised`` is NaN where it opened a position."""
-
-    exec_id: str
-    commission: float
-    currency: str
-    realised: float = math.nan
-    yield_: float = math.nan
-    yield_date: int = 0
 
 
 @dataclass(frozen=True, slots=True)
