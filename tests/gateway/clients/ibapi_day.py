@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from importlib.metadata import distributions
 from typing import Any, TextIO
@@ -21,6 +22,10 @@ from tests.gateway.clients.script import Player, Row, Then
 from tests.gateway.clients.scripts import SCRIPTS
 
 DEADLINE_S = 240.0
+RETRY_S = 0.1
+ID_IN_USE = 326
+"""The library's reader sleeps in a read for up to a second after ``disconnect``, and only then is the socket closed:
+so long the client id stays in use, as long as that takes is of the wall clock, and the refusals are not recorded."""
 
 # Nothing of the library can be imported by name alone for a type checker: it is another one in each environment.
 CLIENT: Any = importlib.import_module("ibapi.client")
@@ -97,13 +102,14 @@ for _name in OWN:
 class Connection(Heard, CLIENT.EClient):  # type: ignore[misc]
     """One connection: plays its part of the script at the markers, and answers each when its callbacks are through."""
 
-    def __init__(self, client: int, player: Player, recorder: Recorder) -> None:
+    def __init__(self, client: int, player: Player, recorder: Recorder, at: int = 0, is_again: bool = False) -> None:
         Heard.__init__(self)
         CLIENT.EClient.__init__(self, self)
         self.client = client
         self.recorder = recorder
         self.player = player
-        self.at = 0
+        self.at = at
+        self.is_again = is_again
         self.then = Then.ANSWER
         self.failure = ""
         player.target = self
@@ -111,6 +117,9 @@ class Connection(Heard, CLIENT.EClient):  # type: ignore[misc]
     def heard(self, name: str, arguments: list[Any]) -> None:
         if name == "currentTime":
             self.marker(int(arguments[0]))
+            return
+        if self.is_again and name == "error" and arguments[1] == ID_IN_USE:
+            self.then = Then.RECONNECT
             return
         if name == "nextValidId" and self.player.first_order_id is None:
             self.player.first_order_id = int(arguments[0])
@@ -165,9 +174,9 @@ class Seat:
         self.player = Player(rows, client, class_of)
         self.connection = self._fresh()
 
-    def _fresh(self) -> Connection:
+    def _fresh(self, at: int = 0, *, is_again: bool = False) -> Connection:
         # The library's queue of messages outlives a connection; a new object has a new one.
-        return Connection(self.client, self.player, self.recorder)
+        return Connection(self.client, self.player, self.recorder, at, is_again)
 
     def connect(self, port: int) -> int:
         """Connect; returns the server version."""
@@ -179,8 +188,8 @@ class Seat:
         self.connection.run()
         while self.connection.then is Then.RECONNECT:
             at = self.connection.at
-            self.connection = self._fresh()
-            self.connection.at = at
+            self.connection = self._fresh(at, is_again=True)
+            time.sleep(RETRY_S)
             self.connect(port)
             self.connection.run()
 
@@ -191,6 +200,8 @@ def main(port: int, script: str, target: str) -> int:
     watchdog = threading.Timer(DEADLINE_S, lambda: os._exit(3))
     watchdog.daemon = True
     watchdog.start()
+    # Each marker goes through two threads; by default a waiting one asks for its turn only after 5 ms.
+    sys.setswitchinterval(1e-4)
     with open(target, "w", encoding="utf-8") as file:
         recorder = Recorder(LockedFile(file))
         logging.getLogger("ibapi").addHandler(Complaints(recorder))

@@ -41,8 +41,8 @@ EXACT_INTEGERS = 2.0**53
 def plain(value: Any) -> Any:
     """A value as JSON has it: numbers in one form whatever their type was, unset as None, objects by their fields.
 
-    Empty fields of objects (None, texts and lists without content) are left out, for a version that has no such field
-    cannot be told apart there from one that left it empty.
+    Empty fields of objects (None, False, texts and lists without content) are left out, for a version that has no such
+    field cannot be told apart there from one that left it empty. Zero is not empty.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -76,7 +76,7 @@ def fields_of(value: Any) -> dict[str, Any]:
     names: Iterable[str]
     names = [field.name for field in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else vars(value)
     made = {RENAMED.get(name, name): plain(getattr(value, name)) for name in names if not name.startswith("_")}
-    return {name: each for name, each in sorted(made.items()) if each not in (None, "", [], {})}
+    return {name: each for name, each in sorted(made.items()) if each is not False and each not in (None, "", [], {})}
 
 
 @dataclasses.dataclass(frozen=True)

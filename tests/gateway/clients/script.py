@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-DATE = dt.date(2024, 1, 3)
+DATE = dt.date(2023, 11, 24)
+"""A session that closes at 13:00: a full day in fewer seconds, for in lockstep each of them is waited for."""
+
 ZONE = ZoneInfo("America/New_York")
 ACCOUNT = "DU1234567"
 

@@ -55,7 +55,7 @@ _ACCOUNT: tuple[Row, ...] = (
     row("10:20:01", A, "cancelPositions"),
     row("10:20:02", B, "cancelAccountUpdatesMulti", 113),
     row("10:20:02", B, "cancelPositionsMulti", 114),
-    row("15:59:00", A, "reqAccountUpdates", False, ACCOUNT),
+    row("12:59:00", A, "reqAccountUpdates", False, ACCOUNT),
 )
 
 _MARKET_DATA: tuple[Row, ...] = (
@@ -87,8 +87,8 @@ _MARKET_DATA: tuple[Row, ...] = (
         row(f"10:21:{2 * (number // 10):02d}", A, "reqMktData", 300 + number, stock(f"S{number:02d}"), "", True, False, [])
         for number in range(50)
     ),
-    row("15:55:00", A, "reqMktData", 206, AAA, "233", False, False, []),
-    row("16:00:30", A, "cancelMktData", 206),
+    row("12:55:00", A, "reqMktData", 206, AAA, "233", False, False, []),
+    row("13:00:30", A, "cancelMktData", 206),
 )
 
 _HISTORY: tuple[Row, ...] = (
@@ -101,7 +101,7 @@ _HISTORY: tuple[Row, ...] = (
     _history("10:11:11", 407, AAA, "1800 S", "1 min", "TRADES"),  # the same within 15 s: pacing
     _history("10:11:20", 408, AAA, "600 S", "1 min", "TRADES", 1, True),
     row("10:16:00", A, "cancelHistoricalData", 408),
-    _history("10:17:00", 409, AAA, "1 D", "1 hour", "BID_ASK", end="20240103 10:00:00 US/Eastern"),
+    _history("10:17:00", 409, AAA, "1 D", "1 hour", "BID_ASK", end="20231124 10:00:00 US/Eastern"),
     row("10:18:00", A, "reqHeadTimeStamp", 411, AAA, "TRADES", 1, 1),
     row("10:18:00", A, "reqHeadTimeStamp", 412, DDD, "TRADES", 1, 2),
     row("10:18:01", A, "cancelHeadTimeStamp", 411),
@@ -148,7 +148,7 @@ _ORDERS: tuple[Row, ...] = (
     _place("09:41:00", 10, AAA, order("BUY", 5, "LMT", "IOC", lmtPrice=99.0)),
     _place("09:41:10", 11, AAA, order("BUY", 5, "LMT", "FOK", lmtPrice=99.0)),
     _place("09:41:20", 12, AAA, order("BUY", 5, "LMT", "IOC", lmtPrice=102.0)),
-    _place("09:41:30", 13, AAA, order("BUY", 5, "LMT", "GTD", lmtPrice=99.0, goodTillDate="20240103 10:05:00 US/Eastern")),
+    _place("09:41:30", 13, AAA, order("BUY", 5, "LMT", "GTD", lmtPrice=99.0, goodTillDate="20231124 10:05:00 US/Eastern")),
     _place("09:41:40", 14, AAA, order("BUY", 5, "LMT", "GTC", lmtPrice=98.0, outsideRth=True)),
     _place("09:50:00", 15, AAA, order("SELL", 5, "LMT", lmtPrice=101.5, ocaGroup="either", ocaType=1)),
     _place("09:50:00", 16, AAA, order("SELL", 5, "STP", auxPrice=100.3, ocaGroup="either", ocaType=1)),
@@ -166,7 +166,7 @@ _ORDERS: tuple[Row, ...] = (
     _place("10:00:27", 24, DDD, order("BUY", 20, "MKT")),
     row("10:00:30", A, "cancelOrder", 9_999),
     _cancel("10:00:31", 2),
-    _place("10:00:40", 25, AAA, order("BUY", 3, "MKT", goodAfterTime="20240103 10:02:00 US/Eastern")),
+    _place("10:00:40", 25, AAA, order("BUY", 3, "MKT", goodAfterTime="20231124 10:02:00 US/Eastern")),
     _place("10:00:41", 26, AAA, order("SELL", 3, "MOC")),
     _place("10:00:42", 27, AAA, order("SELL", 3, "LOC", lmtPrice=120.0)),
     _place("10:01:00", 0, BBB, order("BUY", 7, "LMT", lmtPrice=49.0, orderRef="of another"), B),
@@ -177,7 +177,7 @@ _ORDERS: tuple[Row, ...] = (
     row("10:03:00", A, "reqExecutions", 601, Made("ExecutionFilter")),
     row("10:03:01", A, "reqExecutions", 602, Made("ExecutionFilter", {"clientId": B})),
     row("10:03:02", B, "reqExecutions", 603, Made("ExecutionFilter", {"symbol": "AAA", "side": "SELL"})),
-    row("10:03:03", B, "reqExecutions", 604, Made("ExecutionFilter", {"time": "20240103-14:45:00"})),
+    row("10:03:03", B, "reqExecutions", 604, Made("ExecutionFilter", {"time": "20231124-14:45:00"})),
     row("10:03:10", A, "reqCompletedOrders", True),
     row("10:03:11", B, "reqCompletedOrders", False),
     row("10:04:00", A, AGAIN_CALL),
@@ -186,14 +186,14 @@ _ORDERS: tuple[Row, ...] = (
     row("10:04:02", A, "reqPositions"),
     row("10:04:03", A, "reqAccountUpdates", True, ACCOUNT),
     row("10:04:03", A, "reqExecutions", 605, Made("ExecutionFilter", {"clientId": A})),
-    row("15:58:00", B, "reqGlobalCancel"),
-    _place("15:58:30", 28, AAA, order("SELL", 2, "MOC")),
-    row("16:00:10", A, "reqCompletedOrders", False),
-    row("16:00:12", A, "reqExecutions", 606, Made("ExecutionFilter")),
-    row("16:00:14", B, "reqPositions"),
+    row("12:58:00", B, "reqGlobalCancel"),
+    _place("12:58:30", 28, AAA, order("SELL", 2, "MOC")),
+    row("13:00:10", A, "reqCompletedOrders", False),
+    row("13:00:12", A, "reqExecutions", 606, Made("ExecutionFilter")),
+    row("13:00:14", B, "reqPositions"),
 )
 
-_ENDS: tuple[Row, ...] = (row("16:01:00", A, STOP_CALL), row("16:01:00", B, STOP_CALL))
+_ENDS: tuple[Row, ...] = (row("13:01:00", A, STOP_CALL), row("13:01:00", B, STOP_CALL))
 
 _BULLETINS: tuple[Row, ...] = (
     row("10:22:00", A, "reqNewsBulletins", True),

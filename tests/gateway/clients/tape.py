@@ -1,6 +1,7 @@
 """The market of the scripted day: a small tape whose prices follow simple waves, so that a script knows what fills.
 
-All prices are whole cents, all sizes whole, since server versions before 163 have whole sizes only.
+All prices are whole cents, all sizes whole, since server versions before 163 have whole sizes only. Most events are at
+full seconds, which the market goes through anyway: in lockstep each other time is one more that clients answer to.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ def _sizes(count: int, shift: int) -> I8:
     return np.asarray(100 * (1 + (np.arange(count) * 7 + shift) % 9), np.int64)
 
 
-def trades(symbol: str, low: float, begin: str, end: str, every_s: int, offset_ms: int = 250) -> Series:
+def trades(symbol: str, low: float, begin: str, end: str, every_s: int, offset_ms: int = 0) -> Series:
     """Trades at the wave."""
     ts = _times(begin, end, every_s, offset_ms)
     price = wave(ts // NS_PER_S, low) / 100.0
     return Series(symbol, EventKind.TRADE, ts, (price, _sizes(len(ts), 1).astype(float)))
 
 
-def quotes(symbol: str, low: float, begin: str, end: str, every_s: int, offset_ms: int = 100) -> Series:
+def quotes(symbol: str, low: float, begin: str, end: str, every_s: int, offset_ms: int = 0) -> Series:
     """Quotes a cent to each side of the wave."""
     ts = _times(begin, end, every_s, offset_ms)
     middle = wave(ts // NS_PER_S, low)
@@ -59,19 +60,19 @@ def minute_bars(symbol: str, low: float, begin: str, end: str) -> Series:
     return Series(symbol, EventKind.BAR, start + 60 * NS_PER_S, columns, start=start)
 
 
-def day_tape(begin: str = "09:28:00", end: str = "16:05:00") -> Tape:
+def day_tape(begin: str = "09:28:00", end: str = "13:05:00") -> Tape:
     """The tape of the day between two times of it (New York)."""
     series = [
         quotes("AAA", 100.0, begin, end, 5),
         trades("AAA", 100.0, begin, end, 4),
-        quotes("BBB", 50.0, begin, end, 15, 120),
-        trades("BBB", 50.0, begin, end, 20, 270),
-        trades("CCC", 20.0, begin, end, 60, 400),
+        quotes("BBB", 50.0, begin, end, 15),
+        trades("BBB", 50.0, begin, end, 60, 270),
+        trades("CCC", 20.0, begin, end, 120, 400),
         minute_bars("DDD", 30.0, begin, end),
     ]
     for number, symbol in enumerate(CROWD):
-        series.append(quotes(symbol, 10.0 + number, begin, end, 600, 10 + number))
-        series.append(trades(symbol, 10.0 + number, begin, end, 600, 500 + number))
+        series.append(quotes(symbol, 10.0 + number, begin, end, 1_800, 10 + number))
+        series.append(trades(symbol, 10.0 + number, begin, end, 1_800, 500 + number))
     symbols = dict.fromkeys(each.symbol for each in series)
     instruments = {symbol: Instrument(symbol, con_id=7_001 + k) for k, symbol in enumerate(symbols)}
     return Tape(tuple(series), instruments, fingerprint="scripted day", synthetic=True)
