@@ -104,7 +104,7 @@ class CostBasis:
 
     def begin_day(self, value: float, ts: int) -> None:
         """Start a day with the position as it is, worth ``value``: what was realised before no longer counts."""
-        self.start = DayStart(self.quantity, self.average_cost, value if self.quantity != 0.0 else 0.0, ts)
+        self.start = DayStart(self.quantity, self.average_cost, value, ts)
         self.realised = self.flow = 0.0
         self.traded = False
 
@@ -128,10 +128,11 @@ class Costs:
         self._bases: dict[int, CostBasis] = {}
         self._fills: dict[int, list[CostFill]] = {}
         self._owner: dict[str, int] = {}
+        self._day_ts = 0
 
     def basis(self, j: int) -> CostBasis:
-        """An instrument's; flat and empty where it was never traded."""
-        return self._bases.get(j) or CostBasis()
+        """An instrument's; flat and empty where it is neither held nor was traded today."""
+        return self._bases.get(j) or CostBasis(DayStart(ts=self._day_ts))
 
     @property
     def known(self) -> list[int]:
@@ -146,7 +147,7 @@ class Costs:
         """Book an execution; returns what it realised, NaN where it closed nothing. An execution id comes once."""
         if exec_id in self._owner:
             raise ValueError(f"execution {exec_id} is booked already")
-        basis = self._bases.get(j) or CostBasis()
+        basis = self.basis(j)
         realised = basis.fill(signed_quantity, price, fee, self.multipliers[j])
         self._bases[j] = basis
         self._fills.setdefault(j, []).append(CostFill(exec_id, signed_quantity, price, fee))
@@ -181,6 +182,7 @@ class Costs:
         self._owner.update(dict.fromkeys(realised, j))
         self._fills[j] = list(fills)
         self._bases[j] = basis
+        self._day_ts = max(self._day_ts, start.ts)
         return realised
 
     def split(self, j: int, ratio: float) -> None:
@@ -197,5 +199,6 @@ class Costs:
         for j, basis in held.items():
             basis.begin_day(basis.value(price(j), self.multipliers[j]), ts)
         self._bases = held
+        self._day_ts = ts
         self._fills = {}
         self._owner = {}

@@ -11,7 +11,7 @@ from brokers.fees import FeeModel
 from brokers.sim import FillRules, SimBroker
 from papertape.core.guard import Guard, GuardSettings, Refused
 from papertape.core.ledger import Ledger
-from papertape.core.model import ActionKind, CorporateAction, Instrument, Note, OrderStatus, SessionTimes
+from papertape.core.model import ActionKind, CorporateAction, EventKind, Instrument, Note, OrderStatus, SessionTimes
 from papertape.core.orders import OrderBook, OrderRequest
 from papertape.core.series import Batch
 from papertape.core.state import Reason, State
@@ -193,6 +193,10 @@ class Exchange:
             return float(record["last"])
         return float((record["bid"] + record["ask"]) / 2.0) if record["quote_ts"] else math.nan
 
+    def expect(self, j: int, kinds: set[EventKind]) -> None:
+        """Which kinds of events an instrument has: where there are trades, quotes do not trigger stops."""
+        self.state.instruments["has_trades"][j] = int(EventKind.TRADE in kinds)
+
     def note_image(self, j: int, last: float, bid: float, ask: float, ts: int) -> None:
         """What was known of an instrument before the play began."""
         self.ledger.note_image(j, last, bid, ask, ts)
@@ -210,6 +214,11 @@ class Exchange:
         if best == best:
             self.state.orders["best"][number - 1] = best
         return number
+
+    def expected_fee(self, request: OrderRequest, price: float) -> float:
+        """What an order would cost in fees if it filled at once at a price (NaN unknown), in its currency."""
+        value = request.quantity * price * self.instruments[request.instrument].multiplier
+        return self.broker.expected_fee(request.side, request.quantity, value)
 
     def modify(self, number: int, request: OrderRequest, now: int) -> Refused | None:
         """Replace an order's quantity and prices."""

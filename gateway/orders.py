@@ -91,7 +91,6 @@ class OrderDesk:
         self._outage: list[Entry] = []
         self._orders = 0
         self._fills = 0
-        exchange.session_opened = self._session_opened
 
     # -- telling ------------------------------------------------------------------------------------------------
 
@@ -239,11 +238,11 @@ class OrderDesk:
             self._send_on(entry, ts)
 
     def _submit(self, entry: Entry, now: int) -> None:
-        if entry.parent is not None and entry.parent.number == 0 and entry.parent.is_ended:
+        parent = entry.parent
+        if parent is not None and parent.number == 0 and parent.is_ended and not parent.filled:
             self._end(entry, Shown.CANCELLED, now)
             return
-        parent = entry.parent.number if entry.parent is not None else 0
-        request = msgspec.structs.replace(entry.request, group=entry.group, parent=parent)
+        request = msgspec.structs.replace(entry.request, group=entry.group, parent=self._parent_number(entry))
         number = self.exchange.place(request, now, entry.best)
         if isinstance(number, GuardRefused):
             self._reject(entry, f"Order rejected - reason:{number.text}", now)
@@ -254,28 +253,31 @@ class OrderDesk:
             return  # the report says why
         self._show_working(entry, now)
 
-    def _show_working(self, entry: Entry, now: int) -> None:
-        """Tell of an order that the exchange has: first PreSubmitted, then Submitted once it can act."""
-        number = entry.number
-        if not entry.request.outside_hours and not self.exchange.is_open(now):
+    def _show_working(self, entry: Entry, now: int) -> bool:
+        """Tell of an order that the exchange has: first PreSubmitted, then Submitted once it can act.
+
+        Returns whether there was anything to tell.
+        """
+        number, before = entry.number, entry.shown
+        if before is not Shown.PRE_SUBMITTED and not entry.request.outside_hours and not self.exchange.is_open(now):
             self._warn_of_hours(entry, now)
-        if not self.settings.submits_directly and entry.shown is not Shown.PRE_SUBMITTED:
-            entry.shown = Shown.PRE_SUBMITTED
-            entry.why_held = self._why_held(entry)
+        shown = [] if self.settings.submits_directly or before is Shown.PRE_SUBMITTED else [Shown.PRE_SUBMITTED]
+        if self.exchange.status(number) is not OrderStatus.PENDING_SUBMIT:
+            is_working = not self._why_held(entry) and self._may_act(entry, now)
+            if is_working and (entry.request.type is not OrderType.MARKET or self.settings.submits_directly):
+                shown.append(Shown.SUBMITTED)
+            elif not is_working:
+                self._held[number] = entry
+                shown = shown or ([Shown.PRE_SUBMITTED] if before is not Shown.PRE_SUBMITTED else [])
+        for each in shown:
+            entry.shown = each
+            entry.why_held = self._why_held(entry) if each is Shown.PRE_SUBMITTED else ""
             self._announce(entry)
-        if self.exchange.status(number) is OrderStatus.PENDING_SUBMIT:
-            return
-        why = self._why_held(entry)
-        is_working = not why and (entry.request.outside_hours or self.exchange.is_open(now))
-        waits_for_price = entry.request.type is not OrderType.MARKET
-        if is_working and (waits_for_price or self.settings.submits_directly):
-            entry.shown, entry.why_held = Shown.SUBMITTED, ""
-            self._announce(entry)
-        elif not is_working:
-            if self.settings.submits_directly:
-                entry.shown, entry.why_held = Shown.PRE_SUBMITTED, why
-                self._announce(entry)
-            self._held[number] = entry
+        return bool(shown)
+
+    def _may_act(self, entry: Entry, now: int) -> bool:
+        """Whether the order may fill at this time of day."""
+        return entry.request.outside_hours or self.exchange.is_open(now)
 
     def _why_held(self, entry: Entry) -> str:
         """TWS's word for why an order does not work yet; empty where it does."""
@@ -317,7 +319,8 @@ class OrderDesk:
                 for each in self._family(entry):
                     self._send_on(each, now)
         else:
-            changed = msgspec.structs.replace(new, group=old.group, parent=self._parent_number(entry))
+            left = new.quantity - entry.carried
+            changed = msgspec.structs.replace(new, quantity=left, group=old.group, parent=self._parent_number(entry))
             refused = self.exchange.modify(entry.number, changed, now)
             if refused is not None:
                 client.error(r.order_id, 201, f"Order rejected - reason:{refused.text}", now)
@@ -406,11 +409,8 @@ class OrderDesk:
 
     def _show_again(self, entry: Entry, ts: int) -> None:
         """The exchange has taken the order, or a change of it."""
-        if entry.fills == 0 and entry.shown is Shown.PRE_SUBMITTED:
-            self._show_working(entry, ts)
-            if entry.shown is not Shown.PRE_SUBMITTED:
-                return
-        self._announce(entry)
+        if entry.fills or entry.shown is not Shown.PRE_SUBMITTED or not self._show_working(entry, ts):
+            self._announce(entry)
 
     def _cancelled(self, entry: Entry, report: Report) -> None:
         if entry.late_fill:
@@ -431,6 +431,7 @@ class OrderDesk:
     def _end(self, entry: Entry, shown: Shown, now: int, *, is_told: bool = False) -> None:
         """Give an order its last state, and tell it unless the caller does."""
         entry.shown, entry.why_held = shown, ""
+        entry.ended = now
         entry.completed_time = wire_time(now, self.settings.zone, entry.version)
         filled = f"Filled Size: {entry.filled:g}"
         entry.completed_status = filled if shown is Shown.FILLED else "Cancelled by Trader"
@@ -448,7 +449,7 @@ class OrderDesk:
         """Orders that could not act yet: a trigger was reached, a parent has filled, the session has opened."""
         for entry in list(self._held.values()):
             why = self._why_held(entry)
-            if not why and (entry.request.outside_hours or self.exchange.is_open(now)):
+            if not why and self._may_act(entry, now):
                 del self._held[entry.number]
                 entry.shown, entry.why_held = Shown.SUBMITTED, ""
                 self._announce(entry)
@@ -456,8 +457,26 @@ class OrderDesk:
                 entry.why_held = why
                 self._tell(entry, entry.status())
 
-    def _session_opened(self, ts: int) -> None:
-        self._look_at_held(ts + 1)
+    def open_session(self, now: int) -> None:
+        """The session has opened: orders that waited for it work."""
+        self._look_at_held(now)
+
+    def split(self, j: int) -> None:
+        """Working orders of an instrument were adjusted for a split: show them as they are now."""
+        for number in self.exchange.working(j):
+            entry = self._by_number[number]
+            row = self.exchange.state.orders[number - 1]
+            quantity, limit, stop = float(row["quantity"]) + entry.carried, float(row["limit"]), float(row["stop"])
+            aux = stop if entry.request.stop_price == entry.request.stop_price else entry.order.aux_price
+            entry.order = replace(entry.order, quantity=quantity, limit_price=limit, aux_price=aux)
+            entry.request = msgspec.structs.replace(
+                entry.request,
+                quantity=quantity - entry.carried,
+                limit_price=limit,
+                stop_price=stop,
+                trail=float(row["trail"]),
+            )
+            self._announce(entry)
 
     # -- fills --------------------------------------------------------------------------------------------------
 
@@ -523,7 +542,7 @@ class OrderDesk:
         for each in fellows:
             if each.is_ended:
                 continue
-            quantity = float(self.exchange.state.orders["quantity"][each.number - 1])
+            quantity = float(self.exchange.state.orders["quantity"][each.number - 1]) + each.carried
             if entry.order.oca_type == 1 and report.status is not OrderStatus.FILLED:
                 self.exchange.cancel(each.number, report.ts, Reason.GROUP_FILLED)
             elif not self.exchange.status(each.number).is_final and quantity != each.order.quantity:
@@ -559,6 +578,27 @@ class OrderDesk:
             client.send(fill.execution(-1, contract, self.settings.account, self.settings.zone, client.version))
             client.send(fill.commission())
         self._told_filled(fill.instrument, ts)
+
+    # -- starting again -----------------------------------------------------------------------------------------
+
+    def restore(self, entries: Iterable[Entry], fills: Iterable[Fill], next_ids: Mapping[int, int], now: int) -> None:
+        """Go on with orders and executions that were remembered: open orders work at the exchange again."""
+        for fill in fills:
+            self.executions.add(fill)
+        self.next_ids.update(next_ids)
+        for entry in entries:
+            self.entries[entry.key] = entry
+            self.next_perm_id = max(self.next_perm_id, entry.perm_id + 1)
+            if entry.is_ended:
+                continue
+            entry.group = self._group(entry.order.oca_group, entry.parent)
+            was_cancelled = entry.shown is Shown.PENDING_CANCEL
+            self._send_on(entry, now)
+            if entry.was_triggered and entry.number:
+                self.exchange.state.orders["triggered"][entry.number - 1] = 1
+            if was_cancelled and not entry.is_ended:
+                self._cancel(entry, now)
+        self.settle(now)
 
     # -- asking -------------------------------------------------------------------------------------------------
 

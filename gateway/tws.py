@@ -18,12 +18,17 @@ from gateway.clients import UNSTARTED, Client
 from gateway.contracts import Contracts
 from gateway.costs import Costs
 from gateway.exchange import Exchange
+from gateway.margins import what_if
 from gateway.market import Market, Step
+from gateway.market_desks import MarketDesks
+from gateway.memory import AccountMemory
 from gateway.order_faults import NO_FAULTS, OrderFaults
+from gateway.order_terms import Terms
 from gateway.orders import OrderDesk
 from gateway.protocol import replies, requests
 from gateway.protocol.requests import Request
 from gateway.settings import GatewaySettings
+from gateway.store import Store
 from papertape.core.model import NS_PER_MS, NS_PER_S
 from papertape.core.timers import NEVER
 
@@ -49,7 +54,9 @@ class Tws:
     a full second on a trading day; NEVER after the end of the tape and of its last session.
     """
 
-    def __init__(self, settings: GatewaySettings, market: Market, *, faults: OrderFaults = NO_FAULTS) -> None:
+    def __init__(
+        self, settings: GatewaySettings, market: Market, store: Store | None = None, *, faults: OrderFaults = NO_FAULTS
+    ) -> None:
         self.settings = settings
         self.market = market
         self.now = market.start
@@ -74,31 +81,56 @@ class Tws:
         self._sent: dict[int, deque[int]] = {}
         self._violations: dict[int, int] = {}
         self.account = AccountDesk(settings, self.exchange.ledger, self.contracts, self.costs)
+        self.memory = None
+        if store is not None:
+            self.memory = AccountMemory(store, settings, self.exchange, self.costs, self.contracts)
         self.orders = OrderDesk(
-            settings, self.exchange, self.contracts, self.costs, self._started, faults=faults,
+            settings, self.exchange, self.contracts, self.costs, self._started, faults=faults, memory=self.memory,
             filled=self.account.filled, what_if=self._what_if,
         )  # fmt: skip
         self.data = MarketDesks(settings, market, self.contracts)
+        self.exchange.session_opened = self._session_opened
+        self.exchange.split = self._split
+        self._start_account()
         self._handlers = self._dispatch()
         self._windows = self._waking_hours()
         self._second = self._second_after(self.now)
         self._open_batch: object = None
 
     def _note_images(self) -> None:
-        """Start from what was known of each instrument before the play begins."""
+        """Start from what was known of each instrument before the play begins, and what is coming of it."""
         for j in range(len(self.market.instruments)):
+            self.exchange.expect(j, {series.kind for series in self.market.view.market(j)})
             image = self.market.view.image(j, self.now - 1)
             if image is not None:
                 self.exchange.note_image(j, image.last, image.bid, image.ask, image.ts)
 
+    def _start_account(self) -> None:
+        """Begin the day, with what the account remembers where it does."""
+        saved = self.memory.load(self.now) if self.memory is not None else None
+        if saved is None:
+            self.account.begin_session(self.now)
+        elif self.memory is not None:
+            self.account.resume(saved.day_equity)
+            self.orders.restore(
+                self.memory.entries(saved, self.now), self.memory.fills(saved), saved.next_ids, self.now
+            )
+        self._commit()
+
+    def _commit(self) -> None:
+        """Make what has happened last over a restart."""
+        if self.memory is not None:
+            self.memory.commit(self.now)
+
     def _dispatch(self) -> dict[type, Handle]:
         """Request class -> who answers it."""
         found: dict[type, Handle] = {kind: partial(method, self) for kind, method in _HANDLERS.items()}
-        for desk, table in (
+        tables: list[tuple[Any, Mapping[type, Callable[..., None]]]] = [
             (self.orders, order_desk.HANDLERS),
             (self.account, account_desk.HANDLERS),
             *self.data.tables(),
-        ):
+        ]
+        for desk, table in tables:
             for kind, method in table.items():
                 assert kind not in found, "one desk answers a request"
                 found[kind] = partial(method, desk)
@@ -153,6 +185,7 @@ class Tws:
             self.data.second(ts)
         while (part := self.market.next_part(ts)) is not None:
             self._play_part(part)
+        self._commit()
 
     def _pass_to(self, ts: int) -> None:
         """Time comes to ``ts``: what was due before happens."""
@@ -160,6 +193,20 @@ class Tws:
             self.exchange.pass_before(ts)
             self.orders.settle(ts)
         self.now = max(self.now, ts)
+
+    def _session_opened(self, ts: int) -> None:
+        """A timer just before the open."""
+        self.account.begin_session(ts + 1)
+        self.orders.open_session(ts + 1)
+        if self.memory is not None:
+            self.memory.keep_day(ts + 1)
+
+    def _split(self, j: int, ratio: float, ts: int) -> None:
+        self.costs.split(j, ratio)
+        if self.memory is not None:
+            self.memory.keep_split(j, ratio)
+        self.orders.split(j)
+        self.account.filled(j, ts)
 
     def _play_part(self, part: Step) -> None:
         """For each event: match it, tell what it filled, then the event itself."""
@@ -221,6 +268,7 @@ class Tws:
             client.error(number, 321, f"Error validating request.-'bN' : cause - {name} is not simulated", self.now)
         else:
             handle(client, request, self.now)
+            self._commit()
 
     def _in_pace(self, client: Client) -> bool:
         """Whether a message keeps to the rate; one that does not is refused, and too many end the connection."""
@@ -255,6 +303,18 @@ class Tws:
         """Tell every client something that belongs to no request."""
         for client in self._started.values():
             client.error(-1, code, text, self.now)
+
+    def _what_if(self, terms: Terms, now: int) -> replies.OrderState:
+        """What an order would cost, at its limit or else at the last price."""
+        request = terms.request
+        price = (
+            request.limit_price
+            if request.limit_price == request.limit_price
+            else self.exchange.last(request.instrument)
+        )
+        fee = self.exchange.expected_fee(request, price)
+        signed = request.quantity * request.side
+        return what_if(self.exchange.ledger, request.instrument, signed, price, fee, self.settings.rules)
 
     # -- what no desk answers -----------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from functools import cache
 from typing import cast
 
 from gateway.protocol.layouts import Cursor, Message, Program
-from gateway.protocol.reply_layouts import REPLIES
 from gateway.protocol.replies import Reply
-from gateway.protocol.request_layouts import BY_NAME_ONLY, REQUESTS, NameOnly
+from gateway.protocol.reply_layouts import REPLIES
+from gateway.protocol.request_layouts import BY_NAME_ONLY, REQUESTS
 from gateway.protocol.requests import Request, Unsupported
 from gateway.protocol.wire import FIRST_VERSION, LAST_VERSION, ProtocolError, frame, read_int
 

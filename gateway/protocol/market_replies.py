@@ -153,9 +153,9 @@ class HistoricalData:
     """All bars that were asked for. ``start`` and ``end`` are part of it below server version 196."""
 
     request: int
-    start: str
-    end: str
-    bars: tuple[HistoricalBar, ...]
+    start: str = ""
+    end: str = ""
+    bars: tuple[HistoricalBar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

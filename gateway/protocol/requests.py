@@ -330,6 +330,8 @@ class CancelOrder:
     manual_time: str = ""
     ext_operator: str = ""
     manual_indicator: int | None = None
+    external_user_id: str = ""
+    """Server versions 187 to 189."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,8 @@ INT = Kind("integer", _int_or(0), _write_int)
 """An integer; unset reads as 0."""
 OPTIONAL_INT = Kind("integer", _int_or(None), _write_int)
 """An integer or None, which is written as nothing."""
+OPTIONAL_COUNT = Kind("count", lambda text: None if text == "-1" else _int_or(None)(text), _write_int)
+"""How many, or None: written as nothing, and read from -1 too, which clients send where none was said."""
 OPTIONAL_INT_MAX = Kind("integer", _int_or(None), _write_int_or_max)
 """An integer or None, written as 2147483647: where a client would read an empty field as 0."""
 INT_OR_EMPTY = Kind("integer", _int_or(0), lambda value: str(value) if value else "")
@@ -252,8 +254,12 @@ SIZE = Kind("size", _read_quantity, _write_quantity)
 """A size: WHOLE_SIZE below FRACTIONAL_SIZES, a quantity from there."""
 BOOL = Kind("flag", _read_bool, _write_bool)
 """True (1) or False (0; so reads nothing)."""
+BOOL_OR_EMPTY = Kind("flag", _read_bool, lambda value: "1" if value else "")
+"""The same, False written as nothing."""
 OPTIONAL_BOOL = Kind("flag", _read_optional_bool, _write_bool)
-"""The same, or None, which is written as nothing."""
+"""True, False or None, which is written as nothing."""
+MONEY = Kind("text", lambda text: "" if text == UNSET_FLOAT else text, lambda value: plain(value) or UNSET_FLOAT)
+"""An amount as text, empty where it is unset, which TWS writes as the largest float."""
 TEXT = Kind("text", str, plain)
 """Text that clients take as it is."""
 ESCAPED = Kind("text", _read_escaped, _write_escaped)

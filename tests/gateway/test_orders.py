@@ -84,7 +84,7 @@ def test_a_stop_limit_that_is_triggered_is_shown_as_working():
     assert statuses(heard, 1) == ["Submitted"]
     assert [each.why_held for each in heard if isinstance(each, OrderStatus)] == [""]
     desk.at(6)
-    assert fills(desk.heard()) == [(-10.0, 103.0)]
+    assert fills(desk.heard()) == [(-10.0, 102.0)]
 
 
 def test_a_trailing_order_starts_from_the_stop_that_was_given():
@@ -123,7 +123,11 @@ def test_partial_fills_are_told_one_by_one_with_what_remains():
     assert told(heard) == ["execDetails", "openOrder Filled", "orderStatus Filled", "commission"]
     execution = heard[0]
     assert isinstance(execution, Execution)
-    assert (execution.shares, execution.cumulative, execution.average_price) == (4.0, 10.0, (6 * 101.0 + 4 * 110.0) / 10)
+    assert (execution.shares, execution.cumulative, execution.average_price) == (
+        4.0,
+        10.0,
+        (6 * 101.0 + 4 * 110.0) / 10,
+    )
 
 
 def test_a_cancelled_order_is_pending_then_cancelled_with_notice_202():
@@ -314,7 +318,7 @@ def test_a_partial_fill_reduces_a_group_of_type_2_and_ends_one_of_type_1():
         desk.place(2, order("BUY", 10, "LMT", limit_price=90.0, oca_group="pair", oca_type=kind))
         desk.at(2)
         heard = desk.heard()
-        assert fills(heard) == [(6.0, 99.0)]
+        assert fills(heard) == [(6.0, 98.0)]
         assert statuses(heard, 2) == expected
         if kind == 2:
             changed = [each for each in heard if isinstance(each, OpenOrder) and each.order_id == 2]
