@@ -86,7 +86,8 @@ def test_what_had_filled_in_part_fills_the_rest(path: Path):
         assert fills(heard) == [(5.0, 98.0)]
         assert statuses(heard, 1) == ["Filled"]
         execution = next(each for each in heard if isinstance(each, Execution))
-        assert (execution.cumulative, execution.average_price) == (15.0, pytest.approx((990.0 + 490.0) / 15))
+        assert execution.cumulative == 15.0
+        assert execution.average_price == pytest.approx((990.0 + 490.0) / 15)
 
 
 class Corrects(NoFaults):
