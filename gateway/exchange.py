@@ -126,6 +126,16 @@ class Exchange:
 
         return take_effect
 
+    def catch_up(self, actions: Sequence[CorporateAction], since: int, now: int) -> set[int]:
+        """Corporate actions that took effect while nobody was there; returns the instruments that were split."""
+        split: set[int] = set()
+        for action in actions:
+            if action.symbol in self._index and since < action.ts <= now:
+                self._effect_of(action)(action.ts)
+                if action.kind is ActionKind.SPLIT:
+                    split.add(self._index[action.symbol])
+        return split
+
     # -- events -------------------------------------------------------------------------------------------------
 
     @property

@@ -45,6 +45,8 @@ class Market:
         self.tape = tape
         self.start = first if start is None else start
         self.end = last if end is None else end
+        self.is_whole = end is None
+        """Whether the last session is played to its close, beyond the last event."""
         self.instruments: tuple[Instrument, ...] = tuple(
             tape.instruments.get(name) or Instrument(name) for name in tape.symbols
         )

@@ -107,14 +107,20 @@ class Tws:
 
     def _start_account(self) -> None:
         """Begin the day, with what the account remembers where it does."""
-        saved = self.memory.load(self.now) if self.memory is not None else None
-        if saved is None:
+        memory = self.memory
+        saved = memory.load(self.now) if memory is not None else None
+        if memory is None or saved is None:
             self.account.begin_session(self.now)
-        elif self.memory is not None:
+            return
+        split = self.exchange.catch_up(self.market.tape.actions, saved.ts, self.now)
+        self._note_images()  # prices that are known now are of after those splits
+        if saved.ts < self.exchange.state.account["session_open"][0] <= self.now:
+            self.account.begin_session(self.now)
+            memory.keep_day(self.now)
+        else:
             self.account.resume(saved.day_equity)
-            self.orders.restore(
-                self.memory.entries(saved, self.now), self.memory.fills(saved), saved.next_ids, self.now
-            )
+        self.orders.restore(memory.entries(saved, self.now), memory.fills(saved), saved.next_ids, self.now)
+        self.orders.cancel_all(split, self.now)
         self._commit()
 
     def _commit(self) -> None:
@@ -148,8 +154,8 @@ class Tws:
             begin, end = (
                 int(dt.datetime.combine(day, clock, zone).timestamp()) * NS_PER_S for clock in (_WAKES, _SLEEPS)
             )
-            if begin <= self.market.end <= end:  # the last session is played to its end
-                end = max(self.market.end, closing) + NS_PER_S
+            if begin <= self.market.end <= end:
+                end = (max(self.market.end, closing) if self.market.is_whole else self.market.end) + NS_PER_S
             if end > self.market.start and begin <= self.market.end:
                 found.append((begin, end))
         return found
