@@ -411,17 +411,21 @@ class QuotesDesk:
         image = watch.image
         average = image.turnover / image.volume if image.volume else price
         for kind, fanout in watch.summaries.items():
-            fanout.trade_summary(kind, price, size, ts, image.volume, average)
+            if fanout:
+                fanout.trade_summary(kind, price, size, ts, image.volume, average)
         for kind, fanout in watch.trades.items():
-            fanout.trade(kind, ts, price, size, watch.exchange)
+            if fanout:
+                fanout.trade(kind, ts, price, size, watch.exchange)
 
     def _quote(self, watch: _Watch, ts: int, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
         image, live = watch.image, watch.live
         before = (image.bid, image.ask)
         is_moved = differ(bid, before[0]) or differ(ask, before[1])
         if live and not self._conflate_ns:
-            send_side(live, LIVE_TICKS.bid, LIVE_TICKS.bid_size, bid, bid_size, before[0], image.bid_size)
-            send_side(live, LIVE_TICKS.ask, LIVE_TICKS.ask_size, ask, ask_size, before[1], image.ask_size)
+            if bid != before[0] or bid_size != image.bid_size:
+                send_side(live, LIVE_TICKS.bid, LIVE_TICKS.bid_size, bid, bid_size, before[0], image.bid_size)
+            if ask != before[1] or ask_size != image.ask_size:
+                send_side(live, LIVE_TICKS.ask, LIVE_TICKS.ask_size, ask, ask_size, before[1], image.ask_size)
         image.bid, image.ask, image.bid_size, image.ask_size = bid, ask, bid_size, ask_size
         if live and self._conflate_ns:
             self._mark(watch, ts)

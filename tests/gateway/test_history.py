@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -157,7 +158,7 @@ def test_bars_of_quotes_have_no_volume():
         ({"bar_size": "1 secs", "duration": "1 Y"}, 162, "Time length exceed max"),
     ],
 )
-def test_what_is_wrong_is_refused_with_the_code_and_text_of_tws(fields: dict[str, object], code: int, text: str):
+def test_what_is_wrong_is_refused_with_the_code_and_text_of_tws(fields: dict[str, Any], code: int, text: str):
     played, client = opened()
     [error] = played.ask(client, minutes(**fields))
     assert isinstance(error, Error)
