@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from gateway.account_values import (
     Holding,
     Row,
     figures,
-    holding,
+    holdings,
     in_base,
     multi_rows,
     summary_rows,
@@ -120,8 +120,13 @@ class AccountDesk:
         self.settings = settings
         self.ledger = ledger
         self.costs = costs
-        self._wire = [contracts.wire(j) for j in range(len(ledger.instruments))]
-        self._by_con_id = {each.con_id: j for j, each in enumerate(self._wire)}
+        wire = [contracts.wire(j) for j in range(len(ledger.instruments))]
+        self._by_con_id = {each.con_id: j for j, each in enumerate(wire)}
+        self._portfolio_wire = [replace(each, exchange="") for each in wire]
+        # both name the exchange that an instrument is listed on, not a route to it
+        self._position_wire = [
+            replace(each, exchange=each.primary_exchange or each.exchange, primary_exchange="") for each in wire
+        ]
         self._zone = ZoneInfo(settings.zone)
         self._day_equity = ledger.account.equity
         self._portfolios: dict[int, _Portfolio] = {}
@@ -148,8 +153,10 @@ class AccountDesk:
         marks = self.ledger.state.instruments["mark"]
         self.costs.begin_day(lambda j: float(marks[j]), now)
         self._day_equity = self.ledger.account.equity
-        for portfolio in self._portfolios.values():
-            portfolio.sent = {j: row for j, row in portfolio.sent.items() if row[0] != 0.0}
+
+    def resume(self, day_equity: float) -> None:
+        """Go on with a day that began with a net liquidation of ``day_equity``; NaN where that is not known."""
+        self._day_equity = day_equity
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -161,7 +168,7 @@ class AccountDesk:
         now_figures = self.figures()
         for portfolio in self._portfolios.values():
             self._send_values(portfolio.values, now_figures)
-            self._send_portfolio(portfolio, [holding(self.ledger, self.costs, j)], now)
+            self._send_portfolio(portfolio, holdings(self.ledger, self.costs, [j]), now)
         for feed in self._multi.values():
             self._send_values(feed, now_figures)
 
@@ -171,9 +178,15 @@ class AccountDesk:
         pnl = [*self._pnl.values(), *self._pnl_single.values()]
         if not due and not pnl:
             return
+        if pnl:
+            held = holdings(self.ledger, self.costs)
+            for each in pnl:
+                self._send_pnl(each, held)
+        if due:
+            self._refresh(due, now)
+
+    def _refresh(self, due: list[_Values], now: int) -> None:
         now_figures = self.figures()
-        for each in pnl:
-            self._send_pnl(each, now_figures)
         for feed in due:
             feed.next_ts = now + REFRESH_NS
             self._send_values(feed, now_figures)
@@ -211,16 +224,17 @@ class AccountDesk:
                 feed.sent[key] = row.value
                 feed.client.send(feed.reply(row))
 
-    def _send_portfolio(self, portfolio: _Portfolio, held: list[Holding] | tuple[Holding, ...], now: int) -> None:
+    def _send_portfolio(self, portfolio: _Portfolio, held: Iterable[Holding], now: int) -> None:
         """Send the rows that are not as they were sent last, each with its time."""
         client = portfolio.values.client
+        time = replies.AccountTime(self._time(now))
         for each in held:
             numbers = (each.quantity, each.price, each.value, each.average_cost, each.unrealised, each.realised)
             if _differ(portfolio.sent.get(each.instrument, ()), numbers):
                 portfolio.sent[each.instrument] = numbers
-                contract = replace(self._wire[each.instrument], exchange="")
+                contract = self._portfolio_wire[each.instrument]
                 client.send(replies.PortfolioValue(contract, *numbers, self.settings.account))
-                client.send(replies.AccountTime(self._time(now)))
+                client.send(time)
 
     def _send_position(self, j: int) -> None:
         basis = self.costs.basis(j)
@@ -228,20 +242,18 @@ class AccountDesk:
         for feed in [*self._positions.values(), *self._positions_multi.values()]:
             if feed.sent.get(j, (0.0, 0.0)) != state:
                 feed.sent[j] = state
-                feed.client.send(feed.reply(self._position_contract(j), *state))
+                feed.client.send(feed.reply(self._position_wire[j], *state))
 
-    def _position_contract(self, j: int) -> Contract:
-        """Positions name the exchange that an instrument is listed on, not a route to it."""
-        wire = self._wire[j]
-        return replace(wire, exchange=wire.primary_exchange or wire.exchange)
-
-    def _send_pnl(self, feed: _Pnl, now_figures: Figures) -> None:
+    def _send_pnl(self, feed: _Pnl, held: Sequence[Holding]) -> None:
         """Send profit and loss where it is not as it was sent last."""
         make: Callable[..., replies.Reply]
         if feed.instrument is None:
-            make, numbers = replies.PnlUpdate, _account_pnl(now_figures)
+            make, numbers = replies.PnlUpdate, _account_pnl(held)
         else:
-            make, numbers = replies.PnlSingleUpdate, _position_pnl(holding(self.ledger, self.costs, feed.instrument))
+            make, numbers = (
+                replies.PnlSingleUpdate,
+                _position_pnl(holdings(self.ledger, self.costs, [feed.instrument])[0]),
+            )
         if _differ(feed.sent, numbers):
             feed.sent = numbers
             feed.client.send(make(feed.request, *numbers))
@@ -373,7 +385,7 @@ class AccountDesk:
         for j in self.costs.known:
             basis = self.costs.basis(j)
             feed.sent[j] = (basis.quantity, basis.average_cost)
-            feed.client.send(feed.reply(self._position_contract(j), *feed.sent[j]))
+            feed.client.send(feed.reply(self._position_wire[j], *feed.sent[j]))
 
     def pnl(self, client: Client, request: requests.Pnl, now: int) -> None:
         """The account's profit and loss now; then each second in which it changed."""
@@ -381,7 +393,7 @@ class AccountDesk:
             return
         if self._is_free(self._pnl, client, request.request, now):
             feed = self._pnl[client.number, request.request] = _Pnl(client, request.request, None)
-            self._send_pnl(feed, self.figures())
+            self._send_pnl(feed, holdings(self.ledger, self.costs))
 
     def cancel_pnl(self, client: Client, request: requests.CancelPnl, now: int) -> None:
         """End that; one that is not open is none."""
@@ -398,7 +410,7 @@ class AccountDesk:
             client.error(request.request, *NO_POSITION, now)
             return
         feed = self._pnl_single[client.number, request.request] = _Pnl(client, request.request, j)
-        self._send_pnl(feed, self.figures())
+        self._send_pnl(feed, holdings(self.ledger, self.costs))
 
     def cancel_pnl_single(self, client: Client, request: requests.CancelPnlSingle, now: int) -> None:
         """End that; one that is not open is none."""
@@ -412,10 +424,11 @@ def _differ(sent: _Numbers, numbers: _Numbers) -> bool:
     return any(a != b and not (math.isnan(a) and math.isnan(b)) for a, b in zip(sent, numbers, strict=True))
 
 
-def _account_pnl(f: Figures) -> _Numbers:
+def _account_pnl(held: Sequence[Holding]) -> _Numbers:
     """Daily, unrealised and realised, in base currency."""
-    unrealised = math.fsum(in_base(each.unrealised, each.rate) for each in f.held)
-    return f.daily, unrealised, math.fsum(in_base(each.realised, each.rate) for each in f.held)
+    daily = math.fsum(in_base(each.daily, each.rate) for each in held)
+    unrealised = math.fsum(in_base(each.unrealised, each.rate) for each in held)
+    return daily, unrealised, math.fsum(in_base(each.realised, each.rate) for each in held)
 
 
 def _position_pnl(each: Holding) -> _Numbers:

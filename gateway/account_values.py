@@ -85,42 +85,46 @@ class Figures:
     margins: Margins
     multiple: float
     day_equity: float
-    daily: float
 
 
-def holding(ledger: Ledger, costs: Costs, j: int) -> Holding:
-    """One instrument's position as it is now."""
-    record = ledger.state.instruments[j]
-    basis = costs.basis(j)
-    multiplier = costs.multipliers[j]
-    price = float(record["mark"])
-    return Holding(
-        j,
-        ledger.instruments[j].type,
-        ledger.instruments[j].currency,
-        float(record["rate"]),
-        basis.quantity,
-        price,
-        basis.value(price, multiplier),
-        basis.average_cost,
-        basis.unrealised(price, multiplier),
-        basis.realised,
-        basis.daily(price, multiplier),
-        basis.traded,
-    )
+def holdings(ledger: Ledger, costs: Costs, members: Sequence[int] | None = None) -> list[Holding]:
+    """Positions as they are now; without ``members`` of all instruments that are held or were traded today."""
+    ledger.state.settle()
+    records = ledger.state.instruments
+    marks, rates = records["mark"].item, records["rate"].item  # reading single fields of a record is slow
+    found: list[Holding] = []
+    for j in costs.known if members is None else members:
+        instrument, basis, multiplier = ledger.instruments[j], costs.basis(j), costs.multipliers[j]
+        price = marks(j)
+        value = basis.value(price, multiplier)
+        found.append(
+            Holding(
+                j,
+                instrument.type,
+                instrument.currency,
+                rates(j),
+                basis.quantity,
+                price,
+                value,
+                basis.average_cost,
+                basis.unrealised(price, multiplier),
+                basis.realised,
+                basis.daily(price, multiplier),
+                basis.traded,
+            )
+        )
+    return found
 
 
 def figures(ledger: Ledger, costs: Costs, account: str, multiple: float, day_equity: float) -> Figures:
     """The account as it is now. ``day_equity`` is its net liquidation when the day began (NaN unknown)."""
-    ledger.state.settle()
-    held = tuple(holding(ledger, costs, j) for j in costs.known)
+    held = tuple(holdings(ledger, costs))
     by_currency = {
         name: _in_currency(ledger, held, name, float(ledger.state.rates[c])) for c, name in enumerate(ledger.currencies)
     }
     by_currency[BASE] = _in_base(by_currency.values())
     margin = margins(ledger.account.equity, gross_value(ledger), multiple)
-    daily = math.fsum(in_base(each.daily, each.rate) for each in held)
-    return Figures(account, ledger.base, held, by_currency, margin, multiple, day_equity, daily)
+    return Figures(account, ledger.base, held, by_currency, margin, multiple, day_equity)
 
 
 def in_base(amount: float, rate: float) -> float:

@@ -104,7 +104,7 @@ class CostBasis:
 
     def begin_day(self, value: float, ts: int) -> None:
         """Start a day with the position as it is, worth ``value``: what was realised before no longer counts."""
-        self.start = DayStart(self.quantity, self.average_cost, value if self.quantity != 0.0 else 0.0, ts)
+        self.start = DayStart(self.quantity, self.average_cost, value, ts)
         self.realised = self.flow = 0.0
         self.traded = False
 

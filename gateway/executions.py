@@ -52,6 +52,11 @@ class Fill:
         """Its id; a correction has the same but for the last part."""
         return exec_id(self.serial, self.revision)
 
+    @property
+    def previous_id(self) -> str:
+        """Id of the revision before it."""
+        return exec_id(self.serial, self.revision - 1)
+
     def execution(self, request: int, contract: Contract, account: str, zone: str, version: int) -> Execution:
         """The message about it."""
         return Execution(

@@ -274,6 +274,8 @@ class FaultLayer:
     def _emit(self, line: _Line, message: Reply | bytes, name: str, out: list[Action], how: Fault | None) -> None:
         """Write a message, in the way that a fault demands, and then those that were to let it pass."""
         send = self._frame(line, message)
+        if not send.data:  # a message that this client's version does not have
+            return
         if how is None:
             out.append(send)
         else:

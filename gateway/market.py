@@ -13,6 +13,7 @@ from papertape.core.errors import ConfigError, DataError
 from papertape.core.model import Instrument, SessionTimes
 from papertape.core.series import Batch, Tape
 from papertape.core.timers import NEVER
+from papertape.moments import iso_utc
 
 PIECE = 4_096
 """Most events that are merged at once: small, so that looking at the next time costs little."""
@@ -53,7 +54,8 @@ class Market:
         self._batch: Batch | None = None
         self._at = 0
         if self.next_ts == NEVER:
-            raise ConfigError("the tape has no event between start and end")
+            spans = f"{iso_utc(first)} to {iso_utc(last)}"
+            raise ConfigError(f"the tape has no event between start and end; it spans {spans}")
 
     def _open(self, start: int, end: int) -> list[Stream]:
         streams: list[Stream] = []

@@ -59,7 +59,13 @@ class Entry:
     """The client was told that it is cancelled, and may still hear of a fill."""
     completed_time: str = ""
     completed_status: str = ""
+    ended: int = 0
+    """When it ended (UTC ns), 0 while it is open."""
     warning: str = ""
+    carried: float = 0.0
+    """What it had filled before a restart of TWS: the exchange's order is of the rest."""
+    was_triggered: bool = False
+    """Whether its stop was triggered before a restart."""
 
     @property
     def key(self) -> tuple[int, int]:

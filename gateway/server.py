@@ -99,6 +99,7 @@ class GatewayServer:
                 tws.now,
                 tws.market.calendar.zone,
                 encode_reply,
+                _name_of,
                 told=lambda ts, text: self.tell(What.FAULT, text, ts),
             )
 
@@ -126,7 +127,7 @@ class GatewayServer:
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def run(self, *, stop_at_end: bool = False) -> None:
-        """Play the market and serve clients until :meth:`stop`, or with ``stop_at_end`` until the tape has ended.
+        """Play the market and serve clients until :meth:`stop`, or with ``stop_at_end`` until the tape has ended; then end it.
 
         Raises PeerError where a lockstep client stops answering, and whatever is a fault of ours.
         """
@@ -143,6 +144,7 @@ class GatewayServer:
             for task in (playing, stopping):
                 task.cancel()
             await asyncio.gather(playing, stopping, return_exceptions=True)
+            await self.close()
         if self._failure is not None:
             raise self._failure
 

@@ -21,12 +21,14 @@ from gateway.exchange import Exchange
 from gateway.margins import what_if
 from gateway.market import Market, Step
 from gateway.market_desks import MarketDesks
+from gateway.memory import AccountMemory
 from gateway.order_faults import NO_FAULTS, OrderFaults
 from gateway.order_terms import Terms
 from gateway.orders import OrderDesk
 from gateway.protocol import replies, requests
 from gateway.protocol.requests import Request
 from gateway.settings import GatewaySettings
+from gateway.store import Store
 from papertape.core.model import NS_PER_MS, NS_PER_S
 from papertape.core.timers import NEVER
 
@@ -52,7 +54,9 @@ class Tws:
     a full second on a trading day; NEVER after the end of the tape and of its last session.
     """
 
-    def __init__(self, settings: GatewaySettings, market: Market, *, faults: OrderFaults = NO_FAULTS) -> None:
+    def __init__(
+        self, settings: GatewaySettings, market: Market, store: Store | None = None, *, faults: OrderFaults = NO_FAULTS
+    ) -> None:
         self.settings = settings
         self.market = market
         self.now = market.start
@@ -77,14 +81,17 @@ class Tws:
         self._sent: dict[int, deque[int]] = {}
         self._violations: dict[int, int] = {}
         self.account = AccountDesk(settings, self.exchange.ledger, self.contracts, self.costs)
+        self.memory = None
+        if store is not None:
+            self.memory = AccountMemory(store, settings, self.exchange, self.costs, self.contracts)
         self.orders = OrderDesk(
-            settings, self.exchange, self.contracts, self.costs, self._started, faults=faults,
+            settings, self.exchange, self.contracts, self.costs, self._started, faults=faults, memory=self.memory,
             filled=self.account.filled, what_if=self._what_if,
         )  # fmt: skip
         self.data = MarketDesks(settings, market, self.contracts)
         self.exchange.session_opened = self._session_opened
         self.exchange.split = self._split
-        self.account.begin_session(self.now)
+        self._start_account()
         self._handlers = self._dispatch()
         self._windows = self._waking_hours()
         self._second = self._second_after(self.now)
@@ -98,14 +105,32 @@ class Tws:
             if image is not None:
                 self.exchange.note_image(j, image.last, image.bid, image.ask, image.ts)
 
+    def _start_account(self) -> None:
+        """Begin the day, with what the account remembers where it does."""
+        saved = self.memory.load(self.now) if self.memory is not None else None
+        if saved is None:
+            self.account.begin_session(self.now)
+        elif self.memory is not None:
+            self.account.resume(saved.day_equity)
+            self.orders.restore(
+                self.memory.entries(saved, self.now), self.memory.fills(saved), saved.next_ids, self.now
+            )
+        self._commit()
+
+    def _commit(self) -> None:
+        """Make what has happened last over a restart."""
+        if self.memory is not None:
+            self.memory.commit(self.now)
+
     def _dispatch(self) -> dict[type, Handle]:
         """Request class -> who answers it."""
         found: dict[type, Handle] = {kind: partial(method, self) for kind, method in _HANDLERS.items()}
-        for desk, table in (
+        tables: list[tuple[Any, Mapping[type, Callable[..., None]]]] = [
             (self.orders, order_desk.HANDLERS),
             (self.account, account_desk.HANDLERS),
             *self.data.tables(),
-        ):
+        ]
+        for desk, table in tables:
             for kind, method in table.items():
                 assert kind not in found, "one desk answers a request"
                 found[kind] = partial(method, desk)
@@ -160,6 +185,7 @@ class Tws:
             self.data.second(ts)
         while (part := self.market.next_part(ts)) is not None:
             self._play_part(part)
+        self._commit()
 
     def _pass_to(self, ts: int) -> None:
         """Time comes to ``ts``: what was due before happens."""
@@ -172,9 +198,13 @@ class Tws:
         """A timer just before the open."""
         self.account.begin_session(ts + 1)
         self.orders.open_session(ts + 1)
+        if self.memory is not None:
+            self.memory.keep_day(ts + 1)
 
     def _split(self, j: int, ratio: float, ts: int) -> None:
         self.costs.split(j, ratio)
+        if self.memory is not None:
+            self.memory.keep_split(j, ratio)
         self.orders.split(j)
         self.account.filled(j, ts)
 
@@ -238,6 +268,7 @@ class Tws:
             client.error(number, 321, f"Error validating request.-'bN' : cause - {name} is not simulated", self.now)
         else:
             handle(client, request, self.now)
+            self._commit()
 
     def _in_pace(self, client: Client) -> bool:
         """Whether a message keeps to the rate; one that does not is refused, and too many end the connection."""

@@ -11,6 +11,7 @@ With papertape installed, pytest finds the fixtures ``simulated_gateway`` and ``
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import threading
 from collections import deque
@@ -219,15 +220,8 @@ else:
     @pytest.fixture
     def simulated_gateway_factory() -> Iterator[Callable[..., SimulatedGateway]]:
         """Starts simulated gateways, with the arguments of ``start_gateway``; all are stopped after the test."""
-        started: list[SimulatedGateway] = []
-
-        def start(*arguments: Any, **options: Any) -> SimulatedGateway:
-            started.append(start_gateway(*arguments, **options))
-            return started[-1]
-
-        yield start
-        for each in started:
-            each.stop()
+        with contextlib.ExitStack() as started:
+            yield lambda *arguments, **options: started.enter_context(start_gateway(*arguments, **options))
 
     @pytest.fixture
     def simulated_gateway(simulated_gateway_factory: Callable[..., SimulatedGateway]) -> SimulatedGateway:

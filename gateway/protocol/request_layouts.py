@@ -21,6 +21,7 @@ from gateway.protocol.wire import (
     ID,
     INT,
     NUMBER,
+    OPTIONAL_COUNT,
     OPTIONAL_INT,
     TEXT,
 )
@@ -88,7 +89,7 @@ REQUESTS: tuple[Message, ...] = (
         ask.ScannerSubscription,
         (
             REQUEST,
-            Field("rows", OPTIONAL_INT),
+            Field("rows", OPTIONAL_COUNT),
             Field("instrument", TEXT),
             Field("location", TEXT),
             Field("code", TEXT),

@@ -228,6 +228,8 @@ INT = Kind("integer", _int_or(0), _write_int)
 """An integer; unset reads as 0."""
 OPTIONAL_INT = Kind("integer", _int_or(None), _write_int)
 """An integer or None, which is written as nothing."""
+OPTIONAL_COUNT = Kind("count", lambda text: None if text == "-1" else _int_or(None)(text), _write_int)
+"""How many, or None: written as nothing, and read from -1 too, which clients send where none was said."""
 OPTIONAL_INT_MAX = Kind("integer", _int_or(None), _write_int_or_max)
 """An integer or None, written as 2147483647: where a client would read an empty field as 0."""
 INT_OR_EMPTY = Kind("integer", _int_or(0), lambda value: str(value) if value else "")

@@ -15,6 +15,7 @@ from gateway.protocol.order import Order
 from gateway.protocol.replies import Error, Execution, OpenOrder, OrderStatus, Reply
 from gateway.protocol.requests import Request
 from gateway.settings import GatewaySettings
+from gateway.store import Store
 from gateway.tws import Tws
 from papertape.core.model import Instrument
 from papertape.core.series import Series, Tape
@@ -49,12 +50,13 @@ class Desk:
         faults: OrderFaults = NO_FAULTS,
         instruments: dict[str, Instrument] | None = None,
         fees: str = "none",
+        store: Store | None = None,
         **settings: Any,
     ) -> None:
         market = Market(tape(*series, instruments=instruments), start=ns(start), end=None if end is None else ns(end))
         settings.setdefault("rules", FillRules(margin_multiple=2.0, allow_short=True))
         self.settings = GatewaySettings(fees=FeeModel.parse(fees), **settings)
-        self.tws = Tws(self.settings, market, faults=faults)
+        self.tws = Tws(self.settings, market, store, faults=faults)
         self.one = self.client(1)
 
     def client(self, client_id: int, version: int = VERSION) -> Client:
