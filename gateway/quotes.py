@@ -304,7 +304,11 @@ class QuotesDesk:
         if not has:
             text = f"{request.type} tick-by-tick requests are not supported for {wire.local_symbol}."
             return Refused(10189, f"Failed to request tick-by-tick data.{text}")
-        if len({line.j for line in ticks.values()} | {j}) > self.settings.limits.tick_by_tick:
+        limits = self.settings.limits
+        if (
+            len({line.j for line in ticks.values()} | {j}) > limits.tick_by_tick
+            or len(ticks) >= limits.market_data_lines
+        ):
             return TOO_MANY_TICKS
         return _Line(j, (streams(self._watch(j, now), request),))
 
