@@ -143,11 +143,6 @@ class Exchange:
         """Whether bars of a time are applied and wait to be marked together."""
         return int(self.state.account["group_ts"][0]) != 0
 
-    @property
-    def due(self) -> int:
-        """Time of the next timer; it acts once that has passed."""
-        return self.timers.due
-
     def pass_before(self, ts: int) -> None:
         """Everything that is due strictly before ``ts`` happens: bars of a finished time are marked, timers act."""
         account = self.state.account
