@@ -159,7 +159,7 @@ _ORDERS: tuple[Row, ...] = (
     _place("10:00:20", 21, stock("NOPE"), order("BUY", 1, "MKT")),
     _place("10:00:21", 21, AAA, order("BUY", 1, "LMT", lmtPrice=100.003)),
     _place("10:00:22", 21, AAA, order("BUY", 0, "MKT")),
-    _place("10:00:23", 21, AAA, order("BUY", 1_000_000, "LMT", lmtPrice=100.0)),
+    _place("10:00:23", 21, AAA, order("BUY", 1_000_000, "MKT")),
     _place("10:00:24", 2, AAA, order("BUY", 10, "MKT")),  # filled long ago
     _place("10:00:25", 22, AAA, order("BUY", 10, "NO TYPE")),
     _place("10:00:26", 23, CCC, order("SELL", 20, "MKT")),
