@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.gateway.clients.recording import Callback, Head
-
-MOST_LISTED = 12
-"""Differences that are listed at most; the first ones say what is wrong."""
 
 EMPTY = (None, "", [], {})
 
@@ -27,19 +25,30 @@ def of(*clients: str) -> Rule:
     return lambda head: any(each in head.release for each in clients)
 
 
+Same = Callable[[Any, Any], bool]
+"""Whether the value of a recording that has a field and that of one which ``lacks`` it mean the same."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A field that the recordings for which ``lacks`` holds do not have, or have in another form, and why.
 
-    ``field`` is the argument's place and then the names of fields within it, such as ``"2.submitter"``; empty for the
-    callback itself. It is left out of a comparison in which one of the two lacks it; where neither does, or both do,
-    it must be the same like all else.
+    ``field`` is the argument's place and then the names of fields within it, such as ``"2.submitter"``, where ``*``
+    stands for anything. It is excused in a comparison in which exactly one of the two lacks it; where neither does, or
+    both do, it must be the same like all else. With ``same`` it is excused only where the two mean the same.
     """
 
     callback: str
     field: str
     lacks: Rule
     reason: str
+    same: Same | None = None
+
+    def excuses(self, callback: str, field: str, has: Any, lacks: Any) -> bool:
+        """Whether it explains that the one has this value and the one which lacks the field has that."""
+        if self.callback != callback or not fnmatch.fnmatchcase(field, self.field):
+            return False
+        return self.same is None or self.same(has, lacks)
 
 
 @dataclass(frozen=True)
@@ -54,11 +63,10 @@ def compare(
     first: tuple[Head, Sequence[Callback]], second: tuple[Head, Sequence[Callback]], known: Collection[Difference]
 ) -> Compared:
     """Compare two recordings, callback by callback, for each client id in the order in which it heard them."""
-    heads = first[0], second[0]
-    applying = [each for each in known if each.lacks(heads[0]) != each.lacks(heads[1])]
     met: set[Difference] = set()
-    left, right = (_without(callbacks, applying) for _, callbacks in (first, second))
     found: list[str] = []
+    (head, left), (other, right) = first, second
+    applying = [(each, each.lacks(head)) for each in known if each.lacks(head) != each.lacks(other)]
     for client in sorted({each.client for each in (*left, *right)}):
         mine, yours = ([each for each in side if each.client == client] for side in (left, right))
         if len(mine) != len(yours):
@@ -68,33 +76,31 @@ def compare(
                 found.append(f"client {client}: {_shown(a)} against {_shown(b)}")
                 break  # what follows is shifted
             found += _values(a, b, applying, met)
-    return Compared(tuple(found[:MOST_LISTED]), frozenset(met))
-
-
-def _without(callbacks: Sequence[Callback], applying: Sequence[Difference]) -> list[Callback]:
-    """The callbacks but for those that one of the two never gets."""
-    gone = {each.callback for each in applying if not each.field}
-    return [each for each in callbacks if each.name not in gone]
+    return Compared(tuple(found), frozenset(met))
 
 
 def _shown(callback: Callback | None) -> str:
     return "nothing" if callback is None else f"{callback.at} {callback.name}{callback.arguments}"[:400]
 
 
-def _values(a: Callback, b: Callback, applying: Sequence[Difference], met: set[Difference]) -> list[str]:
-    """What differs between the arguments of two callbacks of one name."""
-    known = {each.field: each for each in applying if each.callback in (a.name, "*")}
+def _values(
+    a: Callback, b: Callback, applying: Sequence[tuple[Difference, bool]], met: set[Difference]
+) -> list[str]:
+    """What differs between the arguments of two callbacks of one name; ``applying``: whether the first one lacks it."""
     left, right = _leaves(a.arguments), _leaves(b.arguments)
     found = []
     for field in {**left, **right}:
         mine, yours = left.get(field), right.get(field)
         if mine == yours or (mine in EMPTY and yours in EMPTY):
             continue
-        excuse = known.get(field)
-        if excuse is None:
+        excuses = [
+            each
+            for each, first_lacks in applying
+            if each.excuses(a.name, field, *((yours, mine) if first_lacks else (mine, yours)))
+        ]
+        met.update(excuses)
+        if not excuses:
             found.append(f"client {a.client} at {a.at}: {a.name} {field}: {mine!r} against {yours!r}")
-        else:
-            met.add(excuse)
     return found
 
 

@@ -20,8 +20,10 @@ from tests.gateway.clients.script import Player, Row, Then
 from tests.gateway.clients.scripts import SCRIPTS
 
 DEADLINE_S = 240.0
+ID_IN_USE = 326
 ZONE_OF_TWS = "US/Eastern"
 
+RELEASE = version("ib_async")
 LIBRARY: Any = importlib.import_module("ib_async")
 CALLBACKS: frozenset[str] = frozenset(
     name for name in dir(importlib.import_module("ib_async.wrapper").Wrapper) if not name.startswith("_")
@@ -45,6 +47,8 @@ class Heard:
         self.ib = SimpleNamespace(TimezoneTWS=ZONE_OF_TWS)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "connectAck":
+            return self._connection.agreed
         if name in OWN and not name.startswith("tcp"):
             return lambda *arguments: None
         if name not in CALLBACKS or name in OWN:
@@ -65,23 +69,36 @@ class Heard:
 class Connection:
     """One connection: plays its part of the script at the markers, and answers each when its callbacks are through."""
 
-    def __init__(self, client: int, player: Player, recorder: Recorder, at: int = 0) -> None:
+    def __init__(self, client: int, player: Player, recorder: Recorder, at: int = 0, is_again: bool = False) -> None:
         self.client = client
         self.recorder = recorder
         self.player = player
         self.at = at
         self.then = Then.ANSWER
         self.failure = ""
-        self.ended = asyncio.Event()
+        self.is_again = is_again
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.api = LIBRARY.Client(Heard(self))
         self.api.MaxRequests = 0  # its own throttle counts seconds of the wall clock, which here pass by the thousand
-        self.api.conn.disconnected += lambda message: self.ended.set()
+        self.api.conn.disconnected += self._end
         player.target = self.api
+
+    def agreed(self) -> None:
+        """The server has said its version."""
+        if not self.is_again:
+            self.recorder.head(Head("ib_async", f"ib_async {RELEASE}", self.api.serverVersion()))
+
+    def _end(self, message: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def heard(self, name: str, arguments: list[Any]) -> None:
         """One callback."""
         if name == "currentTime":
             self.marker(int(arguments[0]))
+            return
+        if self.is_again and name == "error" and arguments[1] == ID_IN_USE:
+            self.then = Then.RECONNECT  # the server has not yet seen the end of the connection before
             return
         if name == "nextValidId" and self.player.first_order_id is None:
             self.player.first_order_id = int(arguments[0])
@@ -109,7 +126,9 @@ class Complaints(logging.Handler):
         self.recorder = recorder
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record it, but for the library's word that the server has closed."""
+        """Record it, but for the library's own word on how a connection begins and ends."""
+        if record.name == "ib_async.client":
+            return
         text = record.getMessage() + (f" {record.exc_info[1]!r}" if record.exc_info else "")
         self.recorder.callback(0, -1, "log", [text])
 
@@ -119,13 +138,15 @@ async def follow(client: int, rows: tuple[Row, ...], recorder: Recorder, port: i
     player = Player(rows, client, class_of)
     connection = Connection(client, player, recorder)
     while True:
-        await connection.api.connectAsync("127.0.0.1", port, client, timeout=60.0)
-        if client == min(row.client for row in rows):
-            recorder.head(Head("ib_async", f"ib_async {version('ib_async')}", connection.api.serverVersion()))
-        await connection.ended.wait()
+        # Where the server refuses a client, the library waits for the rest of its deadline: it is not waited for.
+        connecting = asyncio.ensure_future(connection.api.connectAsync("127.0.0.1", port, client, timeout=60.0))
+        await asyncio.wait({connecting, connection.ended}, return_when=asyncio.FIRST_COMPLETED)
+        await connection.ended
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
         if connection.then is not Then.RECONNECT:
             return connection.failure
-        connection = Connection(client, player, recorder, connection.at)
+        connection = Connection(client, player, recorder, connection.at, is_again=True)
 
 
 async def play(port: int, script: str, recorder: Recorder) -> str:

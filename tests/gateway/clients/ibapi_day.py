@@ -87,7 +87,7 @@ class Heard(WRAPPER.EWrapper):  # type: ignore[misc]
                 values["errorCode"],
                 values["errorString"],
                 values.get("advancedOrderRejectJson"),
-                values.get("errorTime"),
+                values.get("errorTime") or None,  # the library says 0 where the server said nothing
             ],
         )
 

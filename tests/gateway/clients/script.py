@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -139,3 +139,11 @@ class Player:
         for name, each in value.fields.items():
             setattr(made, name, self._build(each))
         return made
+
+
+def sooner(rows: Iterable[Row], factor: int, begin: str, end: str) -> tuple[Row, ...]:
+    """The rows up to ``end``, all ``factor`` times sooner after ``begin``; after the last one every connection ends."""
+    first, last = seconds(begin), seconds(end)
+    kept = [replace(each, at=first + (each.at - first) // factor) for each in rows if each.at < last]
+    ending = max(each.at for each in kept) + 5
+    return (*kept, *(Row(ending, client, STOP_CALL, ()) for client in sorted({each.client for each in kept})))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.gateway.clients.script import ACCOUNT, AGAIN_CALL, STOP_CALL, Made, OrderId, Row, order, row, stock
+from tests.gateway.clients.script import ACCOUNT, AGAIN_CALL, STOP_CALL, Made, OrderId, Row, order, row, sooner, stock
 
 A = 1
 """The client that trades."""
@@ -171,7 +171,7 @@ _ORDERS: tuple[Row, ...] = (
     _place("10:00:20", 21, stock("NOPE"), order("BUY", 1, "MKT")),
     _place("10:00:21", 21, AAA, order("BUY", 1, "LMT", lmtPrice=100.003)),
     _place("10:00:22", 21, AAA, order("BUY", 0, "MKT")),
-    _place("10:00:23", 21, AAA, order("BUY", 1_000_000, "LMT", lmtPrice=100.0)),
+    _place("10:00:23", 21, AAA, order("BUY", 1_000_000, "MKT")),
     _place("10:00:24", 2, AAA, order("BUY", 10, "MKT")),  # filled long ago
     _place("10:00:25", 22, AAA, order("BUY", 10, "NO TYPE")),
     _place("10:00:26", 23, CCC, order("SELL", 20, "MKT")),
@@ -213,6 +213,45 @@ _BULLETINS: tuple[Row, ...] = (
     row("10:22:02", A, "reqNewsProviders"),  # nothing that this gateway has
 )
 
+_DAY = (*_REFERENCE, *_ACCOUNT, *_MARKET_DATA, *_HISTORY, *_SCANS, *_ORDERS, *_BULLETINS, *_ENDS)
+
+_READ_ONLY: tuple[Row, ...] = (
+    row("09:30:05", A, "reqOpenOrders"),
+    _place("09:30:06", 0, AAA, order("BUY", 1, "MKT")),
+    _cancel("09:30:07", 0),
+    row("09:30:08", A, "reqGlobalCancel"),
+    row("09:30:09", A, "reqPositions"),
+    row("09:30:10", A, "reqContractDetails", 101, AAA),
+    row("09:30:15", A, STOP_CALL),
+)
+
+_BEFORE: tuple[Row, ...] = (
+    _place("09:30:05", 0, AAA, order("BUY", 10, "MKT", orderRef="first")),
+    _place("09:30:06", 1, AAA, order("SELL", 10, "LMT", "GTC", lmtPrice=100.3, orderRef="survives")),
+    _place("09:30:07", 2, AAA, order("BUY", 10, "LMT", lmtPrice=90.0)),
+    _cancel("09:30:20", 2),
+    row("09:30:30", A, STOP_CALL),
+)
+_AFTER: tuple[Row, ...] = (
+    row("09:31:05", A, "reqOpenOrders"),
+    row("09:31:06", A, "reqPositions"),
+    row("09:31:07", A, "reqExecutions", 601, Made("ExecutionFilter")),
+    row("09:31:08", A, "reqCompletedOrders", True),
+    _place("09:31:10", 0, AAA, order("BUY", 1, "MKT")),
+    row("09:36:00", A, STOP_CALL),
+)
+
 SCRIPTS: Mapping[str, tuple[Row, ...]] = {
-    "day": (*_REFERENCE, *_ACCOUNT, *_MARKET_DATA, *_HISTORY, *_SCANS, *_ORDERS, *_BULLETINS, *_ENDS),
+    "day": _DAY,
+    "hour": sooner(_DAY, 6, "09:28:00", "10:30:00"),
+    "visit": (row("09:28:01", A, STOP_CALL),),
+    "read only": _READ_ONLY,
+    "before the restart": _BEFORE,
+    "after the restart": _AFTER,
+    "old flags": (
+        _place("09:30:05", 0, AAA, order("BUY", 1, "MKT", eTradeOnly=True)),
+        _place("09:30:06", 0, AAA, order("BUY", 1, "MKT", firmQuoteOnly=True)),
+        row("09:30:10", A, STOP_CALL),
+    ),
 }
+"""Every script by its name. "hour" is the day's first hour in ten minutes: all that there is to ask, quickly asked."""

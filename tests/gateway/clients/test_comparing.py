@@ -86,9 +86,26 @@ def test_a_known_difference_of_one_field_excuses_no_other() -> None:
     assert "price" in found(TICK, changed(FILL, 2, {"price": 101}), known=(known,))
 
 
-def test_a_callback_that_one_client_never_gets_is_left_out() -> None:
-    known = Difference("tickPrice", "", of("9.81"), "it has no such callback")
-    assert found(FILL, known=(known,)) == ""
+def test_a_value_in_another_form_is_excused_only_where_it_means_the_same() -> None:
+    lots = Difference("tickSize", "2", below(159), "in lots", lambda has, lacks: bool(has == 100 * lacks))
+    shares, right, wrong = (Callback(10, 1, "tickSize", (201, 0, size)) for size in (400, 4, 5))
+    assert found(right, first=(shares,), known=(lots,)) == ""
+    assert "tickSize 2: 400 against 5" in found(wrong, first=(shares,), known=(lots,))
+
+
+def test_which_of_the_two_lacks_it_does_not_depend_on_their_order() -> None:
+    lots = Difference("tickSize", "2", below(159), "in lots", lambda has, lacks: bool(has == 100 * lacks))
+    shares, few = (Callback(10, 1, "tickSize", (201, 0, size)) for size in (400, 4))
+    assert compare((OLD, [few]), (NEW, [shares]), [lots]).found == ()
+    assert compare((OLD, [shares]), (NEW, [few]), [lots]).found != ()
+
+
+def test_a_known_difference_may_hold_for_every_row_of_a_list() -> None:
+    known = Difference("symbolSamples", "1.*.strike", of("9.81"), "0 by default")
+    rows = [{"strike": None}, {"strike": None}]
+    new = Callback(1, 1, "symbolSamples", (5, rows))
+    old = Callback(1, 1, "symbolSamples", (5, [{"strike": 0}, {"strike": 0}]))
+    assert found(old, first=(new,), known=(known,)) == ""
 
 
 class Kind(enum.Enum):
