@@ -50,6 +50,39 @@ _HEADS = (b"1\x006\0", b"2\x006\0", b"46\x006\0", b"45\x006\0", b"99\0")
 """What comes before the number of the request: the message's own number, and its version where it has one."""
 
 
+class _Group:
+    """Clients who share frames: one way of sizes, one request number."""
+
+    __slots__ = ("clients", "request", "sends", "sizes", "starts")
+
+    def __init__(self, sizes: Sizes, request: int) -> None:
+        self.sizes = sizes
+        self.request = request
+        self.clients: list[Client] = []
+        self.sends: list[Callable[[bytes], None]] = []
+        self.starts: tuple[dict[int, bytes], ...] = tuple({} for _ in _HEADS)
+        """For each kind of message: length of the tail -> what comes before it, the frame's length included."""
+
+    def add(self, client: Client) -> None:
+        self.clients.append(client)
+        self.sends.append(client.send_frame)
+
+    def remove(self, client: Client) -> None:
+        self.clients.remove(client)
+        self.sends = [each.send_frame for each in self.clients]
+
+    def send(self, head: int, tail: bytes) -> None:
+        """Send everybody a message."""
+        starts, n = self.starts[head], len(tail)
+        start = starts.get(n)
+        if start is None:
+            payload = b"%b%d\0" % (_HEADS[head], self.request)
+            start = starts[n] = _pack(len(payload) + n) + payload
+        frame = start + tail
+        for send in self.sends:
+            send(frame)
+
+
 class Fanout:
     """The subscribers of one stream of one instrument, whose round lot is ``lot`` units; NaN sizes are sent as 0."""
 
@@ -59,46 +92,45 @@ class Fanout:
         self.lot = lot
         self._way: Sizes | None = None
         """The way of sizes that all subscribers have; None where they differ, or where there are none."""
-        self._groups: list[tuple[Sizes, int, list[Client], list[bytes]]] = []
-        """Way of sizes, request number, clients (who share both share a frame), the beginnings of their messages."""
+        self._groups: list[_Group] = []
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
     def __len__(self) -> int:
-        return sum(len(clients) for _, _, clients, _ in self._groups)
+        return sum(len(group.clients) for group in self._groups)
 
     def add(self, client: Client, request: int) -> Fanout:
         """Subscribe a client."""
         sizes = sizes_of(client.version)
-        for known, number, clients, _ in self._groups:
-            if (known, number) == (sizes, request):
-                clients.append(client)
+        for group in self._groups:
+            if group.sizes is sizes and group.request == request:
+                group.add(client)
                 return self
-        self._groups.append((sizes, request, [client], [b"%b%d\0" % (head, request) for head in _HEADS]))
+        self._groups.append(_Group(sizes, request))
+        self._groups[-1].add(client)
         self._find_way()
         return self
 
     def remove(self, client: Client, request: int) -> None:
         """End that."""
-        sizes = sizes_of(client.version)
         for group in self._groups:
-            if group[:2] == (sizes, request) and client in group[2]:
-                group[2].remove(client)
-                if not group[2]:
+            if group.request == request and client in group.clients:
+                group.remove(client)
+                if not group.clients:
                     self._groups.remove(group)
                 break
         self._find_way()
 
     def _find_way(self) -> None:
-        ways = {group[0] for group in self._groups}
+        ways = {group.sizes for group in self._groups}
         self._way = ways.pop() if len(ways) == 1 else None
 
     def members(self) -> Iterator[tuple[Client, int]]:
         """Each client with its request number."""
-        for _, request, clients, _ in self._groups:
-            for client in clients:
-                yield client, request
+        for group in self._groups:
+            for client in group.clients:
+                yield client, group.request
 
     def _sized(self, size: float, sizes: Sizes) -> str:
         if size != size:
@@ -109,12 +141,8 @@ class Fanout:
 
     def _send(self, head: int, tail: bytes) -> None:
         """The same to everybody, but for the number of the request."""
-        n = len(tail)
-        for _, _, clients, prefixes in self._groups:
-            prefix = prefixes[head]
-            frame = _pack(len(prefix) + n) + prefix + tail
-            for client in clients:
-                client.send_frame(frame)
+        for group in self._groups:
+            group.send(head, tail)
 
     def _send_sized(self, head: int, tail: Callable[[Sizes], str]) -> None:
         """To everybody what his way of sizes makes of it."""
@@ -122,14 +150,15 @@ class Fanout:
             self._send(head, tail(self._way).encode())
             return
         tails = [tail(way).encode() for way in Sizes]
-        for sizes, _, clients, prefixes in self._groups:
-            frame = _pack(len(prefixes[head]) + len(tails[sizes])) + prefixes[head] + tails[sizes]
-            for client in clients:
-                client.send_frame(frame)
+        for group in self._groups:
+            group.send(head, tails[group.sizes])
 
     def price(self, kind: int, price: float, size: float = 0.0, mask: int = 0) -> None:
         """A price of tick type ``kind``; its size is in units."""
-        if self._groups:
+        way = self._way
+        if way is not None:
+            self._send(_PRICE, f"{kind}\0{price!r}\0{self._sized(size, way)}\0{mask}\0".encode())
+        elif self._groups:
             self._send_sized(_PRICE, lambda way: f"{kind}\0{price!r}\0{self._sized(size, way)}\0{mask}\0")
 
     def size(self, kind: int, size: float) -> None:

@@ -53,6 +53,8 @@ LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
 
 
 _SUBSCRIBE = "requires additional subscription for API. See link in 'Market Data Connections' dialog for more details."
+_TRADE, _QUOTE = int(EventKind.TRADE), int(EventKind.QUOTE)  # a member is looked up slowly, and this is for each event
+
 NOT_SUBSCRIBED = Refused(354, "Requested market data is not subscribed.")
 ADDITIONAL = Refused(10089, f"Requested market data {_SUBSCRIBE}Delayed market data is available.")
 DELAYED_OFF = Refused(10168, "Requested market data is not subscribed. Delayed market data is not enabled.")
@@ -363,9 +365,9 @@ class QuotesDesk:
         if watch is None:
             return
         kind = self._event_kinds[k]
-        if kind == EventKind.TRADE:
+        if kind == _TRADE:
             self._trade(watch, self._times[k], self._first[k], self._second[k])
-        elif kind == EventKind.QUOTE:
+        elif kind == _QUOTE:
             self._quote(watch, self._times[k], self._first[k], self._second[k], self._third[k], self._fourth[k])
 
     def _open(self, batch: Batch) -> None:
