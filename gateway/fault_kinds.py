@@ -102,7 +102,7 @@ def duration_ns(text: object) -> int:
         raise ValueError('a length of time as "250ms", "30s" or "2m" is needed')
     unit = _UNITS[match[3]]
     part = match[2] or "0"
-    length = int(match[1]) * unit + int(part) * unit // 10 ** len(part)
+    length = int(match[1]) * unit + int(part) * unit // int(10 ** len(part))
     if length > _LONGEST_NS:
         raise ValueError("a length of at most 1000h is needed")
     return length
