@@ -14,13 +14,14 @@ from backtests.outcome import RunParts, make_record
 from backtests.settings import Settings, milliseconds, moment
 from brokers.sim import SimBroker
 from feeds.playback import RecordedFeed
+from feeds.rates import rate_at
 from feeds.scans import ScanSource
 from feeds.streams import CHUNK
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError, DataError, did_you_mean
 from papertape.core.guard import Guard
 from papertape.core.ledger import Ledger
-from papertape.core.model import Instrument, InstrumentType, SessionTimes
+from papertape.core.model import Instrument, SessionTimes
 from papertape.core.ports import WakeUp
 from papertape.core.record import RunRecord
 from papertape.core.series import Tape
@@ -75,7 +76,7 @@ def run_tape(
     currencies = tuple(dict.fromkeys([settings.currency, *settings.balances, *(each.currency for each in instruments)]))
     state = State(len(instruments), len(currencies))
     ledger = Ledger(state, instruments, currencies)
-    rates = {name: _rate(feed, name, settings.currency, start) for name in currencies}
+    rates = {name: rate_at(feed.view, name, settings.currency, start) for name in currencies}
     ledger.open({settings.currency: settings.cash, **settings.balances}, rates)
     guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
     guard.arm()
@@ -194,19 +195,3 @@ def _end_of_day(session: Session, last: int) -> int:
         if opening <= last <= closing:
             return closing
     return last
-
-
-def _rate(feed: RecordedFeed, currency: str, base: str, now: int) -> float:
-    """Base currency per unit of a currency at the start, from the tape (``EUR.USD``); NaN unknown."""
-    for j, each in enumerate(feed.instruments):
-        if each.type is not InstrumentType.CASH:
-            continue
-        image = feed.view.image(j, now)
-        if image is None:
-            continue
-        price = image.last if image.last == image.last else (image.bid + image.ask) / 2.0
-        if each.symbol == f"{currency}.{base}":
-            return price
-        if each.symbol == f"{base}.{currency}":
-            return 1.0 / price
-    return float("nan")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brokers import kernel, matching, order_entry
-from brokers.fees import NO_REGULATORY, FeeModel, regulatory_notes, regulatory_rates
+from brokers.fees import NO_REGULATORY, FeeModel, fill_fee, regulatory_notes, regulatory_rates
 from brokers.rules import (
     ALLOW_SHORT,
     COMMANDS,
@@ -248,6 +248,11 @@ class SimBroker:
     def notes(self) -> list[Note]:
         """What the reader of the run must know of its fills: fee rates of days on which orders worked that are estimated."""
         return regulatory_notes(sorted(self._doubtful_days))
+
+    def expected_fee(self, side: int, quantity: float, value: float) -> float:
+        """Fee of an order that fills at once, of ``value`` in its currency, at today's rates; NaN where value is."""
+        t = self._terms
+        return float(fill_fee(t.fees, t.regulatory, 0.0, 0.0, quantity, value, t.month[0], side, False))
 
     # -- the exchange's day ---------------------------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ class GatewaySettings:
     calendar: str = "XNYS"
     zone: str = "US/Eastern"
     server_version: int = LAST_SERVER_VERSION
+    submits_directly: bool = False
+    """Whether an order is first shown as Submitted, not as PreSubmitted: both were seen of a real TWS."""
     read_only: bool = False
     master_client: int | None = None
     permission: DataPermission = DataPermission.LIVE

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from papertape.cli import backtest, caches, compare, demo, imports, init, report, runs, sample, show, strategies
+from papertape.cli import backtest, caches, compare, demo, imports, init, report, runs, sample, show, sim, strategies
 from papertape.cli.failures import UserCodeError
 from papertape.cli.text import emit
 from papertape.core.errors import UserError, did_you_mean
@@ -47,6 +47,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "compare": compare.compare,
     "strategies": strategies.strategies,
     "init": init.init,
+    "sim": sim.sim,
     "sample": sample.sample,
     "cache": caches.cache,
     "demo": demo.demo,
@@ -83,13 +84,15 @@ def _program(
 def spread_data(arguments: Sequence[str]) -> list[str]:
     """``--data A B C`` (what a shell makes of a pattern) as ``--data A --data B --data C``.
 
-    Only where STRATEGY comes first, as in the usage: else the last word could be the strategy.
+    Of a backtest only where STRATEGY comes first, as in the usage: else the last word could be the strategy.
     """
-    if len(arguments) < 3 or arguments[0] != "backtest" or arguments[1].startswith("-"):
+    verb = arguments[0] if arguments else ""
+    if verb != "sim" and (len(arguments) < 3 or verb != "backtest" or arguments[1].startswith("-")):
         return list(arguments)
-    result = list(arguments[:2])
+    begin = 1 if verb == "sim" else 2
+    result = list(arguments[:begin])
     follows_data = False
-    for at, word in enumerate(arguments[2:], 2):
+    for at, word in enumerate(arguments[begin:], begin):
         if word.startswith("-"):
             follows_data = word == "--data"
         elif follows_data and arguments[at - 1] != "--data":

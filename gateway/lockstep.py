@@ -1,0 +1,105 @@
+"""Replays that are fast and deterministic: the market waits for named clients after every step.
+
+After each step (all events of one exchange time, or a second without any) each of them gets one unsolicited
+``currentTime``, the marker, and answers it with exactly one ``reqCurrentTime`` once everything before it was processed
+and all that it wanted to send is sent. What they asked in a round takes effect in the order (client id, arrival), at
+the step's time; then another marker follows. The market goes on after a round in which nobody asked anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.clients import UNSTARTED, Client
+from gateway.protocol import replies, requests
+from gateway.protocol.requests import Request
+from gateway.tws import Tws
+from papertape.core.errors import ConfigError, PeerError
+from papertape.core.model import NS_PER_S
+from papertape.core.timers import NEVER
+
+MOST_PENDING = 10_000
+"""Requests that one client may make in one round."""
+
+
+class Lockstep:
+    """Plays a Tws in rounds. ``ids`` are the client ids that are waited for; others are served at once, promised nothing.
+
+    The owner of the connections hands every request to :meth:`request`, and calls :meth:`turn` while :attr:`is_ready`.
+    """
+
+    def __init__(self, tws: Tws, ids: Sequence[int]) -> None:
+        if not ids or len(set(ids)) != len(ids):
+            raise ConfigError("lockstep needs client ids, each once")
+        self.tws = tws
+        self.ids = tuple(sorted(ids))
+        self.rounds = 0
+        self.steps = 0
+        self._members: dict[int, Client] = {}
+        self._answered: set[int] = set()
+        self._asked: dict[int, list[Request]] = {each: [] for each in ids}
+        self._early: dict[int, list[Request]] = {each: [] for each in ids}
+        """Requests that came after the answer to a marker: they belong to the next round."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the tape has ended; requests are then answered at once, as they come."""
+        return self.tws.next_ts == NEVER
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every client is there and has answered the last marker."""
+        return len(self._answered) == len(self.ids)
+
+    def waiting_for(self) -> list[int]:
+        """Client ids that are not there, or have not answered."""
+        return [each for each in self.ids if each not in self._answered]
+
+    def request(self, client: Client, request: Request) -> None:
+        """A client asks for something. PeerError where it answers a marker twice or asks for more than it may."""
+        if client.id == UNSTARTED:
+            self.tws.request(client, request)
+            if client.id in self._asked and not client.closing:
+                self._members[client.id] = client
+                self._mark(client)
+        elif self._members.get(client.id) is not client or self.is_over:
+            self.tws.request(client, request)
+        elif isinstance(request, requests.CurrentTime):
+            if client.id in self._answered:
+                raise PeerError(
+                    f"client {client.id} answered a marker twice; lockstep needs exactly one reqCurrentTime"
+                )
+            self._answered.add(client.id)
+        else:
+            queue = (self._early if client.id in self._answered else self._asked)[client.id]
+            if len(queue) >= MOST_PENDING:
+                raise PeerError(f"client {client.id} made more than {MOST_PENDING} requests in one round")
+            queue.append(request)
+
+    def disconnected(self, client: Client) -> None:
+        """A connection has ended: the market waits until the client is there again."""
+        if self._members.get(client.id) is client:
+            del self._members[client.id]
+            self._answered.discard(client.id)
+            self._asked[client.id].clear()
+            self._early[client.id].clear()
+
+    def turn(self) -> None:
+        """After everybody's answer: do what was asked, or play the next step; then ask for another answer."""
+        assert self.is_ready, "somebody has not answered yet"
+        self.rounds += 1
+        asked = [(self._members[each], request) for each in self.ids for request in self._asked[each]]
+        for each in self.ids:
+            self._asked[each], self._early[each] = self._early[each], []
+        if asked:
+            for client, request in asked:
+                self.tws.request(client, request)
+        elif not self.is_over:
+            self.steps += 1
+            self.tws.play_next()
+        self._answered.clear()
+        for client in self._members.values():
+            self._mark(client)
+
+    def _mark(self, client: Client) -> None:
+        client.send(replies.Time(self.tws.now // NS_PER_S))

@@ -1,0 +1,46 @@
+"""The desks for everything but orders and the account, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway import definitions, history, quotes, scanners
+from gateway.clients import Client
+from gateway.contracts import Contracts
+from gateway.market import Market, Step
+from gateway.settings import GatewaySettings
+
+
+class MarketDesks:
+    """Market data, history, scans and definitions. ``conflate_ms``: least time between the ticks of a line."""
+
+    def __init__(
+        self, settings: GatewaySettings, market: Market, contracts: Contracts, conflate_ms: float | None = None
+    ) -> None:
+        self.quotes = quotes.QuotesDesk(settings, market, contracts, conflate_ms)
+        self.history = history.HistoryDesk(settings, market, contracts)
+        self.scanners = scanners.ScannersDesk(settings, market, contracts)
+        self.definitions = definitions.DefinitionsDesk(settings, market, contracts)
+        self.publish: Callable[[Step, int, int], None] = self.quotes.publish
+        """Event ``k`` of a step's batch has happened and was matched, at ``now``: (step, k, now)."""
+
+    def tables(self) -> tuple[tuple[object, Mapping[type, Callable[..., None]]], ...]:
+        """Each desk with its table of request class -> method."""
+        return (
+            (self.quotes, quotes.HANDLERS),
+            (self.history, history.HANDLERS),
+            (self.scanners, scanners.HANDLERS),
+            (self.definitions, definitions.HANDLERS),
+        )
+
+    def second(self, now: int) -> None:
+        """A full second of exchange time."""
+        self.quotes.second(now)
+        self.history.second(now)
+        self.scanners.second(now)
+
+    def drop(self, client: Client) -> None:
+        """A connection has ended: what it subscribed to ends with it."""
+        self.quotes.drop(client)
+        self.history.drop(client)
+        self.scanners.drop(client)

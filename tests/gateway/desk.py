@@ -1,0 +1,129 @@
+"""A simulated TWS on a small tape, asked and heard without sockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brokers.fees import FeeModel
+from brokers.sim import FillRules
+from gateway.clients import Client
+from gateway.market import Market
+from gateway.order_faults import NO_FAULTS, OrderFaults
+from gateway.protocol import replies, requests
+from gateway.protocol.contract import Contract
+from gateway.protocol.order import Order
+from gateway.protocol.replies import Error, Execution, OpenOrder, OrderStatus, Reply
+from gateway.protocol.requests import Request
+from gateway.settings import GatewaySettings
+from gateway.store import Store
+from gateway.tws import Tws
+from papertape.core.model import CorporateAction, Instrument
+from papertape.core.series import Series, Tape
+from tests.brokers.tapes import ns
+
+VERSION = 200
+
+
+def tape(
+    *series: Series, instruments: dict[str, Instrument] | None = None, actions: tuple[CorporateAction, ...] = ()
+) -> Tape:
+    """A tape of series."""
+    return Tape(series, instruments or {}, actions)
+
+
+def stock(symbol: str = "AAPL") -> Contract:
+    """A stock as a client names it."""
+    return Contract(symbol=symbol, type="STK", exchange="SMART", currency="USD")
+
+
+def order(action: str, quantity: float, type_: str = "MKT", **terms: Any) -> Order:
+    """An order's terms."""
+    return Order(action=action, quantity=quantity, type=type_, **terms)
+
+
+class Desk:
+    """A TWS that plays ``series``; client 1 is connected. Times are seconds after the session's open."""
+
+    def __init__(
+        self,
+        *series: Series,
+        start: float = -1.0,
+        end: float | None = None,
+        faults: OrderFaults = NO_FAULTS,
+        instruments: dict[str, Instrument] | None = None,
+        fees: str = "none",
+        store: Store | None = None,
+        actions: tuple[CorporateAction, ...] = (),
+        **settings: Any,
+    ) -> None:
+        played = tape(*series, instruments=instruments, actions=actions)
+        market = Market(played, start=ns(start), end=None if end is None else ns(end))
+        settings.setdefault("rules", FillRules(margin_multiple=2.0, allow_short=True))
+        self.settings = GatewaySettings(fees=FeeModel.parse(fees), **settings)
+        self.tws = Tws(self.settings, market, store, faults=faults)
+        self.one = self.client(1)
+
+    def client(self, client_id: int, version: int = VERSION) -> Client:
+        """Another client; what it was told at the start is taken already."""
+        client = self.tws.connect(version)
+        self.tws.request(client, requests.StartApi(client_id))
+        client.take()
+        return client
+
+    def at(self, second: float) -> None:
+        """Play up to a time, that included."""
+        self.tws.play(ns(second))
+
+    def ask(self, request: Request, client: Client | None = None) -> list[Reply]:
+        """Ask something; what the client was told."""
+        client = client or self.one
+        self.tws.request(client, request)
+        return self.heard(client)
+
+    def place(self, order_id: int, terms: Order, client: Client | None = None, symbol: str = "AAPL") -> list[Reply]:
+        """Place an order; what the client was told."""
+        return self.ask(requests.PlaceOrder(order_id, stock(symbol), terms), client)
+
+    def heard(self, client: Client | None = None) -> list[Reply]:
+        """What a client was told since the last time."""
+        taken = (client or self.one).take()
+        return [each for each in taken if not isinstance(each, bytes)]
+
+
+def told(heard: list[Reply]) -> list[str]:
+    """Messages as words: ``openOrder Submitted``, ``orderStatus Filled``, ``execDetails``, ``error 201``."""
+    words: list[str] = []
+    for each in heard:
+        match each:
+            case OpenOrder():
+                words.append(f"openOrder {each.state.status}")
+            case OrderStatus():
+                words.append(f"orderStatus {each.status}")
+            case Execution():
+                words.append("execDetails")
+            case replies.Commission():
+                words.append("commission")
+            case Error():
+                words.append(f"error {each.code}")
+            case _:
+                words.append(type(each).__name__)
+    return words
+
+
+def statuses(heard: list[Reply], order_id: int) -> list[str]:
+    """The states that an order went through."""
+    return [each.status for each in heard if isinstance(each, OrderStatus) and each.order_id == order_id]
+
+
+def fills(heard: list[Reply]) -> list[tuple[float, float]]:
+    """(shares, price) of executions; shares negative for sales."""
+    return [
+        (each.shares if each.side == "BOT" else -each.shares, each.price)
+        for each in heard
+        if isinstance(each, Execution)
+    ]
+
+
+def errors(heard: list[Reply]) -> list[int]:
+    """Codes of errors and notices."""
+    return [each.code for each in heard if isinstance(each, Error)]
