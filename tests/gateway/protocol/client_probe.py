@@ -161,7 +161,7 @@ def ibapi_seen(work: dict[str, Any]) -> dict[str, Any]:
     client_module = importlib.import_module("ibapi.client")
     wrapper_class = importlib.import_module("ibapi.wrapper").EWrapper
     decoder_class = importlib.import_module("ibapi.decoder").Decoder
-    comm = importlib.import_module("ibapi.comm")
+    comm: Any = importlib.import_module("ibapi.comm")
     heard: list[Any] = []
 
     def recorder(name: str) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""Unmodified clients: each in its own environment below ``clients/``, or below the folder in PAPERTAPE_CLIENTS."""
+"""Unmodified clients: each in its own environment below ``.clients/``, or below the folder in PAPERTAPE_CLIENTS."""
 
 from __future__ import annotations
 
@@ -17,11 +17,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 PROBE = Path(__file__).with_name("client_probe.py")
 TIMEOUT_S = 120
+ENVIRONMENTS = {
+    "v981": "ibapi-9.81",
+    "v1019": "ibapi-10.19",
+    "v1030": "ibapi-10.30",
+    "v1037": "ibapi-10.37",
+    "v1050": "ibapi-10.50",
+    "vasync": "ib_async-2.1",
+}
+"""Folders that ``make clients`` makes."""
 
 
 def interpreter(client: str) -> Path | None:
     """The Python that has the client; None where it is not installed."""
-    python = Path(os.environ.get("PAPERTAPE_CLIENTS") or ROOT / "clients") / client / "bin" / "python"
+    elsewhere = os.environ.get("PAPERTAPE_CLIENTS")
+    folder = Path(elsewhere) / client if elsewhere else ROOT / ".clients" / ENVIRONMENTS[client]
+    python = folder / "bin" / "python"
     if python.exists():
         return python
     if client == "v1050" and importlib.util.find_spec("ibapi") is not None:

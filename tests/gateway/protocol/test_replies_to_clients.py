@@ -219,10 +219,16 @@ def orders(client: str, version: int) -> list[tuple[say.Reply, Heard]]:
 def previews(client: str, version: int) -> list[tuple[say.Reply, Heard]]:
     """What an order would cost, and how one ended."""
     margins = [float(number) for number in range(1, 10)]
+    ours: dict[str, Any] = {f"{name}_{when}": 3.0 * at + number for at, when in enumerate(("before", "change", "after"))
+                            for number, name in enumerate(("init_margin", "maint_margin", "equity"), 1)}  # fmt: skip
+    texts: dict[str, Any] = {name: str(each) for name, each in ours.items()}
+    outside: dict[str, Any] = {f"{name}_outside": each + 0.5 for name, each in ours.items()}
     state = say.OrderState(
-        "PreSubmitted", *(str(each) for each in margins), 1.5, 1.25, 1.75, "USD", "EUR", "why", "careful",
-        "20261120 10:00:00 US/Eastern", "Filled Size: 1", *(each + 0.5 for each in margins), 7.0,
-        (say.Allocation("DU1", 1.0, 2.0, 3.0, 4.0, 5.0, True), say.Allocation("DU2")),
+        "PreSubmitted", **texts, commission=1.5, min_commission=1.25,
+        max_commission=1.75, commission_currency="USD", margin_currency="EUR", reject_reason="why", warning="careful",
+        completed_time="20261120 10:00:00 US/Eastern", completed_status="Filled Size: 1",
+        **outside, suggested_size=7.0,
+        allocations=(say.Allocation("DU1", 1.0, 2.0, 3.0, 4.0, 5.0, True), say.Allocation("DU2")),
     )  # fmt: skip
     amounts = [f"{name}{when}" for when in ("Before", "Change", "After")
                for name in ("initMargin", "maintMargin", "equityWithLoan")]  # fmt: skip

@@ -67,10 +67,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 def objects(of: type) -> st.SearchStrategy[Any]:
     """Objects of a class with any values in all of its fields."""
     hints = typing.get_type_hints(of)
-    each = {
-        f.name: TELLING.get(f"{of.__name__}.{f.name}", values(hints[f.name]))
-        for f in dataclasses.fields(of)  # type: ignore[arg-type] # they are dataclasses all
-    }
+    each = {f.name: TELLING.get(f"{of.__name__}.{f.name}", values(hints[f.name])) for f in dataclasses.fields(of)}
     return st.builds(of, **each)
 
 
