@@ -97,7 +97,7 @@ def duration_ns(text: object) -> int:
         raise ValueError('a length of time as "250ms", "30s" or "2m" is needed')
     unit = {"us": 1_000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3600 * NS_PER_S}[match[3]]
     part = match[2] or "0"
-    length = int(match[1]) * unit + int(part) * unit // 10 ** len(part)
+    length: int = int(match[1]) * unit + int(part) * unit // 10 ** len(part)
     if length > _LONGEST_NS:
         raise ValueError("a length of at most 1000h is needed")
     return length
