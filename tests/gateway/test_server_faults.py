@@ -11,7 +11,7 @@ from gateway.protocol.codec import decode_reply
 from gateway.protocol.wire import FrameReader
 from gateway.server import What
 from papertape.core.model import NS_PER_S
-from tests.gateway.served import START, Served, Waiting, buy, eventually, within
+from tests.gateway.served import AAA, START, Served, Waiting, buy, eventually, within
 
 
 def test_a_restart_ends_all_connections_and_comes_back_on_the_same_port() -> None:
@@ -155,5 +155,33 @@ def test_a_disconnect_instead_of_an_execution_loses_it_and_a_request_finds_it_ag
             found = await again.until(lambda each: isinstance(each, replies.Execution))
             assert isinstance(found, replies.Execution)
             assert (found.order_id, found.shares) == (1, 100.0)
+
+    within(test)
+
+
+@pytest.mark.parametrize("data_lost", [True, False])
+def test_market_data_go_on_after_an_outage_unless_they_are_lost(data_lost: bool) -> None:
+    async def test() -> None:
+        text = f'[[fault]]\nkind = "connectivity"\nafter = "5s"\nfor = "5s"\ndata_lost = {str(data_lost).lower()}'
+        async with Served(text, driver=Waiting()) as served:
+            server = served.server
+            peer = await served.peer().start()
+            peer.ask(requests.MarketData(9, AAA, "233"))
+
+            async def ticks(until_s: int) -> int:
+                """Play on; how many ticks that brought."""
+                server.play(START + until_s * NS_PER_S, 1_000)
+                server.pump()
+                before = len(peer.seen)
+                await peer.sound()
+                return sum(isinstance(each, replies.TickString) for each in peer.seen[before:])
+
+            assert await ticks(4) > 0
+            await ticks(5)
+            assert await ticks(9) == 0
+            await ticks(10)
+            assert (await ticks(20) > 0) is not data_lost
+            peer.ask(requests.MarketData(10, AAA, "233"))
+            assert await ticks(30) > 0
 
     within(test)
