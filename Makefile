@@ -1,5 +1,5 @@
 # What there is to do. Each target makes the environment in .venv itself, with nothing but Python 3.11 or newer.
-.PHONY: help demo test check bench soak lock clean
+.PHONY: help demo test check bench soak clients lock clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
@@ -9,6 +9,8 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+CLIENTS := .clients
+CLIENT_NAMES := $(filter-out build,$(patsubst requirements-clients/%.in,%,$(wildcard requirements-clients/*.in)))
 # The checkout itself, as one line in a .pth file; its build backend is in every lock.
 SELF := $(PIP) install --no-deps --no-build-isolation --editable .
 
@@ -18,6 +20,7 @@ help:
 	@echo "make check   only lint, types and import rules"
 	@echo "make bench   measure speed and memory against other engines"
 	@echo "make soak    the property tests, with many more examples"
+	@echo "make clients run the real clients of Interactive Brokers against the simulated gateway"
 	@echo "make lock    resolve the dependencies anew (needs uv)"
 	@echo "make clean   remove the environment and what the tools left"
 
@@ -30,8 +33,22 @@ check: $(VENV)/.dev
 	@echo "mypy";         $(VENV)/bin/mypy --no-error-summary
 	@echo "lint-imports"; $(VENV)/bin/lint-imports --no-logo >$(VENV)/.lint-imports 2>&1 || { cat $(VENV)/.lint-imports; exit 1; }
 
+# The one client that cannot share an environment with the newest; without it its tests skip, with the reason.
 test: check
+	@$(MAKE) $(CLIENTS)/ibapi-9.81/.installed || echo "ibapi 9.81 cannot be had: its tests will skip" >&2
 	@echo "pytest"; $(PY) -m pytest -q -n 2
+
+clients: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.installed)
+	@echo "pytest, real clients"; $(PY) -m pytest -q tests/gateway/clients
+
+# Each client in an environment of its own: all install the same import name. Source distributions are built with what
+# build.lock names.
+$(CLIENTS)/%/.installed: requirements-clients/%.lock requirements-clients/build.lock | $(VENV)/.python
+	@echo "installing $* for the tests with real clients"
+	@rm -rf $(@D) && $(PY) -m venv --without-pip $(@D)
+	@$(PIP) --python $(@D)/bin/python install --require-hashes -r requirements-clients/build.lock
+	@$(PIP) --python $(@D)/bin/python install --require-hashes --no-build-isolation -r $<
+	@touch $@
 
 soak: $(VENV)/.dev
 	@echo "pytest, property tests"; $(PY) -m pytest -q -n 2 -m hypothesis --hypothesis-profile=soak
@@ -73,10 +90,11 @@ $(VENV)/.bench: requirements-bench.lock pyproject.toml | $(VENV)/.python
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 1; }
 	@set -e; export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
-	resolve="uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
-	$$resolve --group build -o requirements.lock; \
-	$$resolve --group dev --extra parquet -c requirements.lock -o requirements-dev.lock; \
-	$$resolve --group build --extra bench -c requirements.lock -o requirements-bench.lock
+	resolve="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
+	$$resolve pyproject.toml --group build -o requirements.lock; \
+	$$resolve pyproject.toml --group dev --extra parquet -c requirements.lock -o requirements-dev.lock; \
+	$$resolve pyproject.toml --group build --extra bench -c requirements.lock -o requirements-bench.lock; \
+	for wanted in requirements-clients/*.in; do $$resolve $$wanted -o $${wanted%.in}.lock; done
 
 clean:
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(CLIENTS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

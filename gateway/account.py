@@ -123,8 +123,10 @@ class AccountDesk:
         wire = [contracts.wire(j) for j in range(len(ledger.instruments))]
         self._by_con_id = {each.con_id: j for j, each in enumerate(wire)}
         self._portfolio_wire = [replace(each, exchange="") for each in wire]
-        # positions name the exchange that an instrument is listed on, not a route to it
-        self._position_wire = [replace(each, exchange=each.primary_exchange or each.exchange) for each in wire]
+        # both name the exchange that an instrument is listed on, not a route to it
+        self._position_wire = [
+            replace(each, exchange=each.primary_exchange or each.exchange, primary_exchange="") for each in wire
+        ]
         self._zone = ZoneInfo(settings.zone)
         self._day_equity = ledger.account.equity
         self._portfolios: dict[int, _Portfolio] = {}

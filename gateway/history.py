@@ -5,7 +5,8 @@ a minute and more). Bars of trades are in shares from server version 175 on and 
 (``MIN_SERVER_VER_HMDS_MARKET_DATA_IN_SHARES`` of the public clients). Updates come every five seconds where something
 changed. Not confirmed: that a five-second bar without trades is sent flat with volume 0, and how updates are timed.
 
-A tape of bars gives its own bars as five-second bars where these are longer: once each, when they end.
+A tape of bars gives its own bars as five-second bars where these are longer: once each, within five seconds of their
+end. A trade stamped exactly at a session's close is in historical bars, but in no five-second bar of regular hours.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class HistoryDesk:
         self._kept: dict[tuple[int, int], _Kept] = {}
         self._live: dict[tuple[int, int], _Live] = {}
         self._pacing: dict[int, Pacing] = {}
+        self._looked = -1
+        """Up to when everything was known at the last look at bars."""
 
     def _known(self, now: int) -> int:
         return known_by(self.market.next_ts, now)
@@ -277,6 +280,7 @@ class HistoryDesk:
                 )  # fmt: skip
         for kept in self._kept.values():
             self._update(kept, now, known)
+        self._looked = known
 
     def _ended(self, j: int, what: str, regular: bool, now: int, known: int) -> list[tuple[int, BarRow]]:
         """Bars that end now, with the times that they are said to start at."""
@@ -285,8 +289,9 @@ class HistoryDesk:
         if what == "TRADES" and finest is not None and finest.kind >= EventKind.BAR:
             length = typical_length(finest)
             if length > FIVE_NS:
-                rows = self.maker.rows(j, what, BarSize(length), begin - length, known, regular=regular)
-                return [(row.start, row) for row in rows if begin < row.end <= now]
+                rows = self.maker.rows(j, what, BarSize(length), begin - FIVE_NS - length, known, regular=regular)
+                # The second comes before its events: a bar that ends with it is known by the next look.
+                return [(row.start, row) for row in rows if max(self._looked, begin - FIVE_NS) < row.end <= known]
         if regular and not self.maker.is_regular(begin):
             return []
         rows = [row for row in self.maker.rows(j, what, FIVE, begin, known, regular=False) if row.start < now]

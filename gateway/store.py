@@ -64,7 +64,10 @@ class SavedOrder:
 
 @dataclass(frozen=True, slots=True)
 class SavedExecution:
-    """A fill with its commission. ``quantity`` is signed; ``split`` is new units per old of all splits since."""
+    """A fill with its commission. ``quantity`` is signed, 0 where it was busted and is kept to be shown.
+
+    ``split`` is new units per old of all splits since.
+    """
 
     exec_id: str
     ts: int
@@ -166,7 +169,8 @@ class Store:
         """
         path = Path(path)
         try:
-            connection = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+            # opened where a server is made, used where it runs: never by two threads at once
+            connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise DataError(
                 f"cannot open this memory of an account ({error}); name another file", path=str(path)

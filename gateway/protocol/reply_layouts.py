@@ -211,10 +211,10 @@ _ACCOUNT: tuple[Message, ...] = (
             Const("8"),
             *_PORTFOLIO_CONTRACT,
             Field("position", QUANTITY),
-            Field("price", FLOAT),
-            Field("value", FLOAT),
+            Field("price", FLOAT_MAX),  # clients read an empty field as 0, and unknown is not zero
+            Field("value", FLOAT_MAX),
             Field("average_cost", FLOAT),
-            Field("unrealised", FLOAT),
+            Field("unrealised", FLOAT_MAX),
             Field("realised", FLOAT),
             Field("account", TEXT),
         ),

@@ -136,10 +136,11 @@ def test_a_long_program_of_every_kind_of_order_fills_the_same(volume_share: floa
     program: Program = []
     for k in range(0, n - 20, 5):
         price = float(prices[k])
-        words: dict[str, float | str] = [
+        kinds: list[dict[str, float | str]] = [
             {}, {"limit": round(price - 0.1, 2)}, {"stop": round(price + 0.1, 2)}, {"trail": 0.15},
             {"stop": round(price - 0.1, 2), "limit": round(price - 0.3, 2)},
-        ][k // 5 % 5]  # fmt: skip
+        ]  # fmt: skip
+        words = kinds[k // 5 % 5]
         program.append((k + 1, "BUY" if k // 5 % 2 else "SELL", 1 + k % 37, words))
     rules = FillRules(margin_multiple=50.0, allow_short=True, volume_share=volume_share)
     expected = backtested(program, series, rules)

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -19,33 +20,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.costs import Costs
 from gateway.protocol.contract import ComboLeg, Contract, DeltaNeutral
 from gateway.protocol.order import Order
-from gateway.protocol.replies import Commission, Execution
-from gateway.restoring import remember_day, remember_fill, restore, saved_position
-from gateway.store import APPLICATION_ID, Counters, Saved, SavedExecution, SavedOrder, SavedPosition, Store
-from papertape.core.errors import ConfigError, DataError
-from papertape.core.ledger import Ledger
-from papertape.core.model import Instrument
-from papertape.core.state import State
+from gateway.store import APPLICATION_ID, Counters, Saved, SavedOrder, SavedPosition, Store
+from papertape.core.errors import DataError
+from tests.gateway.memories import AAPL, ACCOUNT, execution
 
-ACCOUNT = "DU1234567"
 ROOT = Path(__file__).resolve().parents[2]
-AAPL = Contract(265598, "AAPL", "STK", exchange="SMART", primary_exchange="NASDAQ", currency="USD")
-
-
-def execution(
-    number: int, quantity: float = 10.0, price: float = 100.0, *, ts: int = 0, symbol: str = "AAPL"
-) -> SavedExecution:
-    """A fill with its commission of a dollar."""
-    exec_id = f"0000e0d5.{number:08d}.01"
-    side = "BOT" if quantity > 0 else "SLD"
-    row = Execution(
-        -1, number, AAPL, exec_id, "20240103  09:31:00", ACCOUNT, "ISLAND", side, abs(quantity), price, 7, 1,
-        abs(quantity), price,
-    )  # fmt: skip
-    return SavedExecution(exec_id, ts or number, symbol, quantity, price, 1.0, row, Commission(exec_id, 1.0, "USD"))
 
 
 def full() -> Saved:
@@ -127,6 +108,14 @@ def test_what_was_not_committed_is_forgotten(tmp_path: Path) -> None:
         saved = store.load()
         assert saved is not None
         assert (dict(saved.balances), saved.ts) == ({"USD": 1.0}, 1)
+
+
+def test_a_memory_may_be_opened_in_one_thread_and_used_in_another(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
+        worker = threading.Thread(target=store.save, args=(full(),))
+        worker.start()
+        worker.join()
+        assert repr(store.load()) == repr(full())
 
 
 def test_a_commit_of_nothing_writes_nothing(tmp_path: Path) -> None:
@@ -296,14 +285,15 @@ def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
 
 WRITER = textwrap.dedent(
     """
-    import dataclasses, runpy, sys
-    made = runpy.run_path(sys.argv[1])
-    with made["Store"].open(sys.argv[2], made["ACCOUNT"]) as store:
-        step = int(sys.argv[3])
+    import sys
+    from gateway.store import Store
+    from tests.gateway.memories import ACCOUNT, execution
+    with Store.open(sys.argv[1], ACCOUNT) as store:
+        step = int(sys.argv[2])
         while True:
             step += 1
             for k in range(3):
-                store.put_execution(made["execution"](3 * step + k, ts=step))
+                store.put_execution(execution(3 * step + k, ts=step))
             store.put_balance("USD", float(step))
             store.put_next_id(1, step)
             store.commit(step)
@@ -318,7 +308,7 @@ def test_a_process_that_is_killed_leaves_all_that_it_committed_and_nothing_half(
     step = 0
     for _ in range(4):
         process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, __file__, str(path), str(step)],
+            [sys.executable, "-c", WRITER, str(path), str(step)],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
@@ -337,141 +327,3 @@ def test_a_process_that_is_killed_leaves_all_that_it_committed_and_nothing_half(
         assert (dict(saved.balances), dict(saved.next_ids)) == ({"USD": float(step)}, {1: step})
         assert len(saved.executions) == 3 * step
         assert [each.ts for each in saved.executions] == [k // 3 + 1 for k in range(3 * step)]
-
-
-# -- books from the memory -----------------------------------------------------------------------------------------------
-
-
-def books(*symbols: str, **cash: float) -> tuple[Ledger, Costs]:
-    """Open books in USD and EUR."""
-    instruments = [Instrument(each, currency="EUR" if each == "SAP" else "USD") for each in symbols]
-    ledger = Ledger(State(len(instruments), 2), instruments, ("USD", "EUR"))
-    ledger.open({"USD": 10_000.0, **cash}, {"EUR": 1.25})
-    return ledger, Costs([1.0] * len(instruments))
-
-
-def trade(store: Store, ledger: Ledger, costs: Costs, number: int, j: int, quantity: float, price: float) -> None:
-    """A fill as the gateway books it."""
-    each = execution(number, quantity, price, symbol=ledger.instruments[j].symbol)
-    ledger.book_fill(j, quantity, price, each.fee, each.ts)
-    costs.fill(j, each.exec_id, quantity, price, each.fee)
-    store.put_execution(each)
-    remember_fill(store, ledger, costs, j)
-    store.commit(each.ts)
-
-
-def told(ledger: Ledger, costs: Costs) -> list[object]:
-    """All that clients can see of books."""
-    shown: list[object] = [ledger.account.equity, ledger.account.cash, sorted(ledger.account.balances.items())]
-    for j in costs.known:
-        basis = costs.basis(j)
-        shown += [saved_position(ledger, costs, j), basis.realised, basis.flow, basis.traded, costs.fills(j)]
-    return shown
-
-
-def test_restored_books_are_the_books_that_were_left(tmp_path: Path) -> None:
-    ledger, costs = books("AAPL", "SAP", "MSFT", EUR=500.0)
-    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
-        trade(store, ledger, costs, 1, 0, 10, 100.0)
-        trade(store, ledger, costs, 2, 1, -5, 40.0)
-        trade(store, ledger, costs, 3, 2, 1, 10.0)
-        trade(store, ledger, costs, 4, 2, -1, 11.0)
-        costs.begin_day(lambda j: float(ledger.state.instruments["mark"][j]), 5)
-        remember_day(store, ledger, costs)
-        store.forget_before(5)
-        trade(store, ledger, costs, 6, 0, -4, 105.0)
-        trade(store, ledger, costs, 7, 2, -2, 12.0)
-    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
-        saved = store.load()
-    assert saved is not None
-    found_ledger, found_costs = books("MSFT", "AAPL", "SAP")  # another tape: another order
-    restore(saved, found_ledger, found_costs, 8)
-    same_ledger, same_costs = books("AAPL", "SAP", "MSFT")
-    restore(saved, same_ledger, same_costs, 8)
-    assert told(same_ledger, same_costs) == told(ledger, costs)
-    assert found_ledger.account.equity == pytest.approx(ledger.account.equity)
-    assert found_costs.bust(execution(6).exec_id).instrument == 1
-    assert found_costs.basis(1).quantity == 10
-
-
-def test_executions_of_an_earlier_day_that_are_still_there_count_for_nothing(tmp_path: Path) -> None:
-    ledger, costs = books("AAPL", "MSFT", "SAP")
-    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
-        trade(store, ledger, costs, 1, 0, 10, 100.0)
-        trade(store, ledger, costs, 2, 0, -10, 101.0)
-        trade(store, ledger, costs, 3, 1, 10, 50.0)
-        trade(store, ledger, costs, 4, 2, 1, 50.0)
-        trade(store, ledger, costs, 5, 2, -1, 50.0)
-        costs.begin_day(lambda j: float(ledger.state.instruments["mark"][j]), 6)
-        remember_day(store, ledger, costs)
-        trade(store, ledger, costs, 7, 0, 4, 102.0)
-        saved = store.load()
-        assert saved is not None
-        assert len(saved.executions) == 6
-        assert sorted(each.symbol for each in saved.positions) == ["AAPL", "MSFT"]
-        found_ledger, found_costs = books("AAPL", "MSFT", "SAP")
-        restore(saved, found_ledger, found_costs, 8)
-        assert told(found_ledger, found_costs) == told(ledger, costs)
-        trade(store, found_ledger, found_costs, 8, 2, 2, 51.0)  # traded again after the restart, and restarted again
-        saved = store.load()
-        assert saved is not None
-        again_ledger, again_costs = books("AAPL", "MSFT", "SAP")
-        restore(saved, again_ledger, again_costs, 9)
-        assert told(again_ledger, again_costs) == told(found_ledger, found_costs)
-
-
-def test_a_split_on_the_way_does_not_confuse_the_memory(tmp_path: Path) -> None:
-    ledger, costs = books("AAPL")
-    with Store.open(tmp_path / "a.sqlite", ACCOUNT) as store:
-        trade(store, ledger, costs, 1, 0, 10, 100.0)
-        ledger.split(0, 3.0)
-        costs.split(0, 3.0)
-        store.put_split("AAPL", 3.0)
-        remember_fill(store, ledger, costs, 0)
-        trade(store, ledger, costs, 2, 0, -6, 34.0)
-        saved = store.load()
-    assert saved is not None
-    found_ledger, found_costs = books("AAPL")
-    restore(saved, found_ledger, found_costs, 9)
-    assert found_costs.basis(0).quantity == pytest.approx(24)
-    assert found_costs.basis(0).realised == pytest.approx(costs.basis(0).realised)
-    assert found_ledger.account.equity == pytest.approx(ledger.account.equity)
-
-
-def test_a_position_whose_price_is_not_known_stays_unknown(tmp_path: Path) -> None:
-    ledger, costs = books("AAPL")
-    restore(
-        Saved(ACCOUNT, 1, positions=(SavedPosition("AAPL", 5.0, 10.0, 10.0, math.nan, 5.0, 10.0, 50.0),)),
-        ledger,
-        costs,
-        1,
-    )
-    assert costs.basis(0).quantity == 5.0
-    assert math.isnan(ledger.positions[0].mark)
-    assert math.isnan(ledger.account.equity)
-    ledger.note_image(0, 11.0, math.nan, math.nan, 2)
-    ledger.set_rate("USD", 1.0)
-    assert ledger.positions[0].unrealised == 5.0
-
-
-@pytest.mark.parametrize(
-    ("saved", "now", "said"),
-    [
-        (Saved(ACCOUNT, 2_000_000_000), 1_000_000_000, "the tape starts before that, at 1970-01-01"),
-        (
-            Saved(ACCOUNT, 1, positions=(SavedPosition("X", 5.0, 1.0, 1.0, 1.0),)),
-            1,
-            "holds 5 X, which the tape does not",
-        ),
-        (Saved(ACCOUNT, 1, balances={"CHF": 3.5}), 1, "has 3.50 CHF: name CHF among its cash"),
-    ],
-)
-def test_a_tape_that_does_not_go_with_the_memory_is_refused(saved: Saved, now: int, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        restore(saved, *books("AAPL"), now)
-
-
-def test_a_position_that_its_executions_do_not_add_up_to_is_refused() -> None:
-    saved = Saved(ACCOUNT, 9, positions=(SavedPosition("AAPL", 5.0, 1.0, 1.0, 1.0),), executions=(execution(1),))
-    with pytest.raises(DataError, match="has 5 AAPL, and its executions add up to 10"):
-        restore(saved, *books("AAPL"), 9)

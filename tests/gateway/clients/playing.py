@@ -1,0 +1,131 @@
+"""Real clients against the simulated gateway: where they are installed, and one script played by one of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+from gateway.drivers import InLockstep
+from gateway.lockstep import Lockstep
+from gateway.market import Market
+from gateway.server import GatewayServer
+from gateway.settings import GatewaySettings
+from gateway.store import Store
+from gateway.tws import Tws
+from papertape.core.model import NS_PER_S
+from papertape.core.series import Tape
+from papertape.testing import SimulatedGateway
+from tests.gateway.clients.recording import Callback, Head, read
+from tests.gateway.clients.script import seconds
+from tests.gateway.clients.scripts import SCRIPTS
+
+ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
+FOLDER = ROOT / ".clients"
+PROGRAM_TIMEOUT_S = 300.0
+
+Heard = tuple[Head, list[Callback]]
+
+
+@dataclass(frozen=True)
+class ClientPackage:
+    """A client: its environment below .clients, the program that follows a script with it, and what it is in ours.
+
+    ``newest`` is the newest server version that it announces; ``distribution`` and ``release`` name the package that
+    the development environment may have, too.
+    """
+
+    name: str
+    program: str
+    newest: int
+    distribution: str = ""
+    release: str = ""
+
+
+CLIENTS = (
+    ClientPackage("ibapi-10.50", "ibapi_day.py", 226, "ibapi-stable", "10.50.2"),
+    ClientPackage("ibapi-9.81", "ibapi_day.py", 157),
+    ClientPackage("ib_async-2.1", "ib_async_day.py", 178, "ib_async", "2.1.0"),
+    ClientPackage("ibapi-10.19", "ibapi_day.py", 176),
+    ClientPackage("ibapi-10.30", "ibapi_day.py", 187),
+    ClientPackage("ibapi-10.37", "ibapi_day.py", 203),
+    ClientPackage("ibapi-10.46", "ibapi_day.py", 225),
+)
+BY_NAME = {each.name: each for each in CLIENTS}
+
+
+def interpreter(package: ClientPackage) -> Path:
+    """The interpreter that has a client: of its own environment, else ours. The test skips where there is none."""
+    own = FOLDER / package.name / "bin" / "python"
+    if (FOLDER / package.name / ".installed").is_file() and own.is_file():
+        return own
+    try:
+        if package.distribution and version(package.distribution) == package.release:
+            return Path(sys.executable)
+    except PackageNotFoundError:
+        pass_reason = f"{package.distribution} {package.release} is not in this environment"
+    else:
+        pass_reason = "this environment has no such release of it"
+    pytest.skip(f"{package.name} is not installed in .clients ({pass_reason}): make clients")
+
+
+def start(
+    tape: Tape,
+    clients: Sequence[int],
+    settings: GatewaySettings | None = None,
+    store: Store | None = None,
+    begin: str | None = None,
+) -> SimulatedGateway:
+    """A gateway that plays a tape in lockstep with these client ids, from a time of the day on."""
+    chosen = settings or GatewaySettings()
+
+    def make(told: object) -> GatewayServer:
+        market = Market(tape, start=None if begin is None else seconds(begin) * NS_PER_S)
+        tws = Tws(chosen, market, store)
+        return GatewayServer(tws, InLockstep(Lockstep(tws, clients)))
+
+    return SimulatedGateway(make, stop_at_end=False)
+
+
+def follow(package: ClientPackage, port: int, script: str, target: Path) -> Heard:
+    """Have a client follow a script on a port; returns what it heard. Fails where the program does."""
+    command = [interpreter(package), HERE / package.program, str(port), script, target]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PROGRAM_TIMEOUT_S
+    )
+    assert done.returncode == 0, f"{package.name} with script {script}: exit {done.returncode}: {done.stderr}"
+    return read(target.read_text(encoding="utf-8").splitlines())
+
+
+def play(
+    package: ClientPackage,
+    script: str,
+    tape: Tape,
+    folder: Path,
+    settings: GatewaySettings | None = None,
+    store: Store | None = None,
+    begin: str | None = None,
+) -> Heard:
+    """Play a script with a client against a gateway of its own; returns what it heard."""
+    interpreter(package)
+    clients = sorted({row.client for row in SCRIPTS[script]})
+    with start(tape, clients, settings, store, begin) as gateway:
+        return follow(package, gateway.port, script, folder / f"{package.name}.jsonl")
+
+
+def named(heard: Heard, name: str, client: int = 1) -> list[tuple[object, ...]]:
+    """The arguments of all callbacks of one name, in order."""
+    return [each.arguments for each in heard[1] if each.name == name and each.client == client]
+
+
+def codes(heard: Heard, client: int = 1) -> list[tuple[object, object]]:
+    """(number of the request, code) of every error that is not a notice."""
+    return [(e[0], e[1]) for e in named(heard, "error", client) if not 2100 <= int(str(e[1])) < 2200]
