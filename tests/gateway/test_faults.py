@@ -124,7 +124,8 @@ def tick(price: float = 5.0) -> TickPrice:
 
 def test_without_a_fault_that_fits_everything_passes_as_it_is() -> None:
     bench = Bench('kind = "drop"\nmessage = "portfolio-value"')
-    messages = [status(), execution(), Commission("0001.01", 1.0, "USD"), tick(), encode_reply(tick(6.0), VERSION)]
+    fill = Commission("0001.01", 1.0, "USD")
+    messages: list[Reply | bytes] = [status(), execution(), fill, tick(), encode_reply(tick(6.0), VERSION)]
     out = bench.send(bench.client(), *messages)
     assert out == [Send(each if isinstance(each, bytes) else encode_reply(each, VERSION)) for each in messages]
     assert bench.said == []
@@ -227,7 +228,7 @@ def test_whatever_comes_late_or_out_of_order_comes_in_the_end(
     bench = Bench(*(f'kind = "{each}"\nmessage = "execution"\nnth = {nth}{more[each]}' for each in kinds))
     client = bench.client()
     makers = (status, execution, open_order)
-    messages = [makers[kind](order_id) for kind, order_id in sent]
+    messages: list[Reply] = [makers[kind](order_id) for kind, order_id in sent]
     out = bench.send(client, *messages)
     out += bench.due_for(client, 1_000)
     got, wanted = read(out), list(messages)
