@@ -26,8 +26,8 @@ def _cancel(clock: str, n: int, client: int = A) -> Row:
 
 def _history(clock: str, number: int, contract: Made, duration: str, bar: str, what: str, date_format: int = 1,
              keep: bool = False, end: str = "") -> Row:  # fmt: skip
-    arguments = (number, contract, end, duration, bar, what, 1, date_format, keep, [])
-    return row(clock, A, "reqHistoricalData", *arguments)
+    options: list[Made] = []
+    return row(clock, A, "reqHistoricalData", number, contract, end, duration, bar, what, 1, date_format, keep, options)
 
 
 _REFERENCE: tuple[Row, ...] = (
@@ -84,7 +84,17 @@ _MARKET_DATA: tuple[Row, ...] = (
     row("09:47:00", A, "reqMarketDataType", 1),
     row("10:10:00", A, "cancelMktData", 201),
     *(
-        row(f"10:21:{2 * (number // 10):02d}", A, "reqMktData", 300 + number, stock(f"S{number:02d}"), "", True, False, [])
+        row(
+            f"10:21:{2 * (number // 10):02d}",
+            A,
+            "reqMktData",
+            300 + number,
+            stock(f"S{number:02d}"),
+            "",
+            True,
+            False,
+            [],
+        )
         for number in range(50)
     ),
     row("12:55:00", A, "reqMktData", 206, AAA, "233", False, False, []),
@@ -148,7 +158,9 @@ _ORDERS: tuple[Row, ...] = (
     _place("09:41:00", 10, AAA, order("BUY", 5, "LMT", "IOC", lmtPrice=99.0)),
     _place("09:41:10", 11, AAA, order("BUY", 5, "LMT", "FOK", lmtPrice=99.0)),
     _place("09:41:20", 12, AAA, order("BUY", 5, "LMT", "IOC", lmtPrice=102.0)),
-    _place("09:41:30", 13, AAA, order("BUY", 5, "LMT", "GTD", lmtPrice=99.0, goodTillDate="20231124 10:05:00 US/Eastern")),
+    _place(
+        "09:41:30", 13, AAA, order("BUY", 5, "LMT", "GTD", lmtPrice=99.0, goodTillDate="20231124 10:05:00 US/Eastern")
+    ),
     _place("09:41:40", 14, AAA, order("BUY", 5, "LMT", "GTC", lmtPrice=98.0, outsideRth=True)),
     _place("09:50:00", 15, AAA, order("SELL", 5, "LMT", lmtPrice=101.5, ocaGroup="either", ocaType=1)),
     _place("09:50:00", 16, AAA, order("SELL", 5, "STP", auxPrice=100.3, ocaGroup="either", ocaType=1)),

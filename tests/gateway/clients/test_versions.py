@@ -76,5 +76,3 @@ def test_every_known_difference_is_met_by_some_client(recorded: Recorded) -> Non
     newest = recorded(NEWEST, "day")
     met = {each for name in OTHERS for each in compare(newest, recorded(BY_NAME[name], "day"), KNOWN).met}
     assert [each.callback + " " + each.field for each in KNOWN if each not in met] == []
-
-
