@@ -13,6 +13,7 @@ from benchmarks import (
     against_nautilus,
     csv_runs,
     filtered,
+    gateway_load,
     kernels,
     looking,
     memory,
@@ -34,6 +35,7 @@ BENCHMARKS: Mapping[str, Callable[[Plan], Iterator[Row]]] = {
     "startup": startup.measure,
     "report": looking.measure_report,
     "compare": looking.measure_compare,
+    "gateway": gateway_load.measure,
     "kernels": kernels.measure,
 }
 """Name -> the rows that it measures, in the table's order."""

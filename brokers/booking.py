@@ -211,9 +211,8 @@ def affordable(places: int, j: int, signed: float, price: float, fee: float) -> 
         if k != j:
             gross += abs(values[k])
     gross += abs((r.quantity + signed) * price * r.multiplier * r.rate)
-    if (multiple > 1.0 or signed < 0.0) and gross > max(multiple, 1.0) * (
-        books.account[0].equity - fee * r.rate
-    ) + DUST:
+    bound = max(multiple, 1.0) * (books.account[0].equity - fee * r.rate) + DUST
+    if (multiple > 1.0 or signed < 0.0) and not gross <= bound:  # an equity that is not known carries nothing
         return NO_MARGIN
     return 0
 

@@ -128,8 +128,7 @@ class AccountDesk:
             replace(each, exchange=each.primary_exchange or each.exchange, primary_exchange="") for each in wire
         ]
         self._zone = ZoneInfo(settings.zone)
-        self.day_equity = ledger.account.equity
-        """Net liquidation when the day began, base currency; NaN unknown. A restored account sets what it remembers."""
+        self._day_equity = ledger.account.equity
         self._portfolios: dict[int, _Portfolio] = {}
         self._multi: dict[_Key, _Values] = {}
         self._summaries: dict[_Key, _Values] = {}
@@ -143,7 +142,7 @@ class AccountDesk:
     def figures(self) -> Figures:
         """The account as it is now."""
         settings = self.settings
-        return figures(self.ledger, self.costs, settings.account, settings.rules.margin_multiple, self.day_equity)
+        return figures(self.ledger, self.costs, settings.account, settings.rules.margin_multiple, self._day_equity)
 
     def begin_session(self, now: int) -> None:
         """A day begins: the day's realised and daily P&L count from here, positions closed before are no longer shown.
@@ -153,7 +152,7 @@ class AccountDesk:
         self.ledger.state.settle()
         marks = self.ledger.state.instruments["mark"]
         self.costs.begin_day(lambda j: float(marks[j]), now)
-        self.day_equity = self.ledger.account.equity
+        self._day_equity = self.ledger.account.equity
 
     def resume(self, day_equity: float) -> None:
         """Go on with a day that began with a net liquidation of ``day_equity``; NaN where that is not known."""

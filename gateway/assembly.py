@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from gateway.connection import Bounds
 from gateway.drivers import AsFast, Driver, InLockstep, Paced
@@ -14,9 +16,11 @@ from gateway.planned_faults import PlannedOrderFaults
 from gateway.scenario import Scenario
 from gateway.server import LOOPBACK, GatewayServer, ServerEvent, What
 from gateway.settings import GatewaySettings
+from gateway.store import Store
 from gateway.tws import Tws
-from papertape.core.errors import ConfigError
+from papertape.core.errors import ConfigError, DataError
 from papertape.core.series import Tape
+from papertape.moments import iso_utc
 
 MAX = "max"
 """The speed that is as fast as clients can be written to."""
@@ -60,31 +64,62 @@ def make_server(
     seed: int | None = None,
     lockstep: Sequence[int] = (),
     deadline_s: float = 60.0,
+    store: Path | None = None,
     hold: bool = True,
     bounds: Bounds | None = None,
     told: Callable[[ServerEvent], None] | None = None,
 ) -> GatewayServer:
-    """A server that plays ``tape`` from ``start`` to ``end`` (UTC ns, inclusive).
+    """A server that plays ``tape`` from ``start`` to ``end`` (UTC ns, inclusive; None: all of it).
 
     ``seed`` draws the faults where no ``scenario`` is given. ``deadline_s`` is how long (wall time) a client in
-    ``lockstep`` may take for an answer; ``hold`` begins the market with the first client. Raises ConfigError.
+    ``lockstep`` may take for an answer; ``store`` is a file in which the account lasts over restarts: without a
+    ``start`` the market then goes on where it was. ``hold`` begins the market
+    with the first client. Raises ConfigError and DataError.
     """
-    market = Market(tape, settings.calendar, start, end)
-    if scenario is None and seed is not None:
-        scenario = draw_scenario(seed, market)
     servers: list[GatewayServer] = []
 
     def tell_fault(text: str) -> None:
         servers[0].tell(What.FAULT, text)
 
-    faults = NO_FAULTS if scenario is None else PlannedOrderFaults(scenario, tell_fault)
-    tws = Tws(settings, market, faults=faults)
-    driver = make_driver(tws, speed, lockstep, deadline_s)
+    with contextlib.ExitStack() as opened:
+        kept = None if store is None else opened.enter_context(Store.open(store, settings.account))
+        market = (
+            Market(tape, settings.calendar, start, end) if kept is None else _resumed(tape, settings, kept, start, end)
+        )
+        if scenario is None and seed is not None:
+            scenario = draw_scenario(seed, market)
+        faults = NO_FAULTS if scenario is None else PlannedOrderFaults(scenario, tell_fault)
+        tws = Tws(settings, market, kept, faults=faults)
+        driver = make_driver(tws, speed, lockstep, deadline_s)
+        closed = opened.pop_all().close
     server = GatewayServer(
-        tws, driver, host=host, port=port, scenario=scenario, hold=hold, bounds=bounds, told=told
-    )  # fmt: skip
+        tws,
+        driver,
+        host=host,
+        port=port,
+        scenario=scenario,
+        hold=hold,
+        bounds=bounds,
+        told=told,
+        closed=closed,
+    )
     servers.append(server)
     return server
+
+
+def _resumed(tape: Tape, settings: GatewaySettings, kept: Store, start: int | None, end: int | None) -> Market:
+    """The market from where an account's memory left it, unless a start is given. Raises ConfigError."""
+    saved = kept.load()
+    if start is not None or saved is None:
+        return Market(tape, settings.calendar, start, end)
+    last = max((int(series.ts[-1]) for series in tape.series if len(series)), default=saved.ts)
+    if saved.ts >= (last if end is None else min(end, last)):
+        raise DataError(
+            f"the account has come to {iso_utc(saved.ts)}, and the tape has nothing after that; "
+            "play later data, or name another file",
+            path=str(kept.path),
+        )
+    return Market(tape, settings.calendar, saved.ts + 1, end)
 
 
 def rerun_line(scenario: Scenario) -> str:

@@ -48,6 +48,8 @@ class Connection(asyncio.Protocol):
         self.client: Client | None = None
         self.peer = ""
         self.is_open = False
+        self.is_ended = False
+        """Whether the server ended it, and said so."""
         self.writable = asyncio.Event()
         """Set while little enough is unsent."""
         self.writable.set()

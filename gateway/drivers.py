@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,24 +29,6 @@ _BEHIND_S = 1.0
 _SAY_BEHIND_EVERY_S = 30.0
 
 
-class Driver:
-    """Plays a server's market. ``received`` and ``lost`` hear of clients; ``run`` returns at the end of the tape.
-
-    ``run`` plays with ``server.play`` or the Tws itself, then calls ``server.pump`` and awaits ``server.drained``, so
-    that what was played is written before more is.
-    """
-
-    def received(self, server: GatewayServer, client: Client, request: Request) -> None:
-        """A request came: it takes effect at once unless a driver wants it otherwise."""
-        server.tws.request(client, request)
-
-    def lost(self, server: GatewayServer, client: Client) -> None:
-        """A client's connection has ended."""
-
-    async def run(self, server: GatewayServer) -> None:
-        """Play the tape to its end."""
-
-
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Exchange time that follows wall time: ``start`` (UTC ns) was at ``began_s``, and it passes ``speed`` times as fast."""
@@ -63,37 +46,42 @@ class Pace:
         return max(0.0, (ts - self.start) / NS_PER_S / self.speed - (now_s - self.began_s))
 
 
-class Paced(Driver):
-    """Exchange time passes ``speed`` times as fast as the wall clock, from when the market begins.
+class Driver:
+    """Plays a server's market. ``received`` and ``lost`` hear of clients; ``run`` plays until it is cancelled.
 
-    After the tape's end the clock goes on, so that what is still due happens and clients' heartbeats are answered.
+    ``run`` plays with ``server.play`` or the Tws itself, then calls ``server.pump`` and awaits ``server.drained``, so
+    that what was played is written before more is; at the end of the tape it calls ``server.ended``, and then lets
+    time follow the wall clock, so that what is still due happens and requests keep to their rates.
     """
 
-    def __init__(self, speed: float = 1.0, clock_s: Callable[[], float] = time.monotonic) -> None:
-        if not 0.001 <= speed <= 100_000.0:
-            raise ConfigError(f"speed {speed:g}: a number from 0.001 to 100000, or max, is needed")
-        self.speed = speed
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._pace: Pace | None = None
-        self._said_behind_s = -_SAY_BEHIND_EVERY_S
+        """Set while exchange time follows the wall clock."""
+        self._said_behind_s = -math.inf
 
     def received(self, server: GatewayServer, client: Client, request: Request) -> None:
-        """A request takes effect at the time that it came."""
+        """A request came: it takes effect at once, at the time that it came, unless a driver wants it otherwise."""
         if self._pace is not None:
             server.play(self._pace.ts(self._clock_s()), SLICE_STEPS)
         server.tws.request(client, request)
 
+    def lost(self, server: GatewayServer, client: Client) -> None:
+        """A client's connection has ended."""
+
     async def run(self, server: GatewayServer) -> None:
-        """Play on as time passes; never returns."""
-        self._pace = pace = Pace(server.tws.now, self._clock_s(), self.speed)
-        has_ended = False
+        """Play the tape."""
+        await self.follow_clock(server, 1.0)
+
+    async def follow_clock(self, server: GatewayServer, speed: float) -> None:
+        """Let exchange time pass ``speed`` times as fast as the wall clock from now on, also after the tape's end."""
+        self._pace = pace = Pace(server.tws.now, self._clock_s(), speed)
         while True:
             now_s = self._clock_s()
             is_there = server.play(pace.ts(now_s), SLICE_STEPS)
             server.pump()
             next_ts = server.next_ts
-            if next_ts == NEVER and not has_ended:
-                has_ended = True
+            if next_ts == NEVER:
                 server.ended()
             if is_there:
                 wait_s = _IDLE_S if next_ts == NEVER else pace.wait_s(next_ts, self._clock_s())
@@ -103,25 +91,39 @@ class Paced(Driver):
                 await asyncio.sleep(0)
 
     def _say_behind(self, server: GatewayServer, pace: Pace, now_s: float) -> None:
-        behind_s = (pace.ts(now_s) - server.tws.now) / NS_PER_S / self.speed
+        behind_s = (pace.ts(now_s) - server.tws.now) / NS_PER_S / pace.speed
         if behind_s > _BEHIND_S and now_s - self._said_behind_s >= _SAY_BEHIND_EVERY_S:
             self._said_behind_s = now_s
             server.say_market(
-                f"the market is {behind_s:.1f} s late: this machine cannot play it {self.speed:g} times as fast"
+                f"the market is {behind_s:.1f} s late: this machine cannot play it {pace.speed:g} times as fast"
             )
+
+
+class Paced(Driver):
+    """Exchange time passes ``speed`` times as fast as the wall clock, from when the market begins."""
+
+    def __init__(self, speed: float = 1.0, clock_s: Callable[[], float] = time.monotonic) -> None:
+        if not 0.001 <= speed <= 100_000.0:
+            raise ConfigError(f"speed {speed:g}: a number from 0.001 to 100000, or max, is needed")
+        super().__init__(clock_s)
+        self.speed = speed
+
+    async def run(self, server: GatewayServer) -> None:
+        """Play on as time passes."""
+        await self.follow_clock(server, self.speed)
 
 
 class AsFast(Driver):
     """Plays as fast as clients can be written to: it waits for each that is slow, up to a bound."""
 
     async def run(self, server: GatewayServer) -> None:
-        """Play to the end of the tape."""
+        """Play the tape, then follow the clock."""
         while server.next_ts != NEVER:
             server.play(NEVER, SLICE_STEPS)
             server.pump()
             await server.drained()
             await asyncio.sleep(0)
-        server.ended()
+        await self.follow_clock(server, 1.0)
 
 
 class InLockstep(Driver):
@@ -131,12 +133,16 @@ class InLockstep(Driver):
     """
 
     def __init__(self, lockstep: Lockstep, deadline_s: float = 60.0) -> None:
+        super().__init__()
         self._lockstep = lockstep
         self._deadline_s = deadline_s
         self._came = asyncio.Event()
 
     def received(self, server: GatewayServer, client: Client, request: Request) -> None:
-        """A request waits for its round."""
+        """A request waits for its round, until the tape has ended."""
+        if self._pace is not None:
+            super().received(server, client, request)
+            return
         try:
             self._lockstep.request(client, request)
         except PeerError as error:
@@ -149,7 +155,7 @@ class InLockstep(Driver):
         self._lockstep.disconnected(client)
 
     async def run(self, server: GatewayServer) -> None:
-        """Play in rounds to the end of the tape."""
+        """Play in rounds to the end of the tape, then follow the clock."""
         lockstep = self._lockstep
         has_begun = False
         while not lockstep.is_over:
@@ -169,4 +175,4 @@ class InLockstep(Driver):
             server.apply_due()
             server.pump()
             await server.drained()
-        server.ended()
+        await self.follow_clock(server, 1.0)

@@ -126,17 +126,22 @@ class Exchange:
 
         return take_effect
 
+    def catch_up(self, actions: Sequence[CorporateAction], since: int, now: int) -> set[int]:
+        """Corporate actions that took effect while nobody was there; returns the instruments that were split."""
+        split: set[int] = set()
+        for action in actions:
+            if action.symbol in self._index and since < action.ts <= now:
+                self._effect_of(action)(action.ts)
+                if action.kind is ActionKind.SPLIT:
+                    split.add(self._index[action.symbol])
+        return split
+
     # -- events -------------------------------------------------------------------------------------------------
 
     @property
     def is_marking(self) -> bool:
         """Whether bars of a time are applied and wait to be marked together."""
         return int(self.state.account["group_ts"][0]) != 0
-
-    @property
-    def due(self) -> int:
-        """Time of the next timer; it acts once that has passed."""
-        return self.timers.due
 
     def pass_before(self, ts: int) -> None:
         """Everything that is due strictly before ``ts`` happens: bars of a finished time are marked, timers act."""

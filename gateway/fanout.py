@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from enum import IntEnum
 
@@ -42,100 +42,144 @@ def sizes_of(version: int) -> Sizes:
 
 
 def _quantity(value: float) -> str:
-    whole = math.trunc(value)
-    return str(whole) if value == whole else format(Decimal(repr(value)), "f")
+    return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
+
+
+_PRICE, _SIZE, _STRING, _GENERIC, _TICK = range(5)
+_HEADS = (b"1\x006\0", b"2\x006\0", b"46\x006\0", b"45\x006\0", b"99\0")
+"""What comes before the number of the request: the message's own number, and its version where it has one."""
+
+
+class _Group:
+    """Clients who share frames: one way of sizes, one request number."""
+
+    __slots__ = ("clients", "request", "sends", "sizes", "starts")
+
+    def __init__(self, sizes: Sizes, request: int) -> None:
+        self.sizes = sizes
+        self.request = request
+        self.clients: list[Client] = []
+        self.sends: list[Callable[[bytes], None]] = []
+        self.starts: tuple[dict[int, bytes], ...] = tuple({} for _ in _HEADS)
+        """For each kind of message: length of the tail -> what comes before it, the frame's length included."""
+
+    def add(self, client: Client) -> None:
+        self.clients.append(client)
+        self.sends.append(client.send_frame)
+
+    def remove(self, client: Client) -> None:
+        self.clients.remove(client)
+        self.sends = [each.send_frame for each in self.clients]
+
+    def send(self, head: int, tail: bytes) -> None:
+        """Send everybody a message."""
+        starts, n = self.starts[head], len(tail)
+        start = starts.get(n)
+        if start is None:
+            payload = b"%b%d\0" % (_HEADS[head], self.request)
+            start = starts[n] = _pack(len(payload) + n) + payload
+        frame = start + tail
+        for send in self.sends:
+            send(frame)
 
 
 class Fanout:
     """The subscribers of one stream of one instrument, whose round lot is ``lot`` units; NaN sizes are sent as 0."""
 
-    __slots__ = ("_groups", "lot")
+    __slots__ = ("_groups", "_way", "lot")
 
     def __init__(self, lot: int = 1) -> None:
         self.lot = lot
-        self._groups: list[tuple[Sizes, int, list[Client]]] = []
-        """By way of sizes, then by request number: clients that share both share a frame."""
+        self._way: Sizes | None = None
+        """The way of sizes that all subscribers have; None where they differ, or where there are none."""
+        self._groups: list[_Group] = []
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
     def __len__(self) -> int:
-        return sum(len(clients) for _, _, clients in self._groups)
+        return sum(len(group.clients) for group in self._groups)
 
     def add(self, client: Client, request: int) -> Fanout:
         """Subscribe a client."""
         sizes = sizes_of(client.version)
-        for known, number, clients in self._groups:
-            if (known, number) == (sizes, request):
-                clients.append(client)
+        for group in self._groups:
+            if group.sizes is sizes and group.request == request:
+                group.add(client)
                 return self
-        self._groups.append((sizes, request, [client]))
-        self._groups.sort(key=lambda group: group[:2])
+        self._groups.append(_Group(sizes, request))
+        self._groups[-1].add(client)
+        self._find_way()
         return self
 
     def remove(self, client: Client, request: int) -> None:
         """End that."""
-        sizes = sizes_of(client.version)
         for group in self._groups:
-            if group[:2] == (sizes, request) and client in group[2]:
-                group[2].remove(client)
-                if not group[2]:
+            if group.request == request and client in group.clients:
+                group.remove(client)
+                if not group.clients:
                     self._groups.remove(group)
-                return
+                break
+        self._find_way()
+
+    def _find_way(self) -> None:
+        ways = {group.sizes for group in self._groups}
+        self._way = ways.pop() if len(ways) == 1 else None
 
     def members(self) -> Iterator[tuple[Client, int]]:
         """Each client with its request number."""
-        for _, request, clients in self._groups:
-            for client in clients:
-                yield client, request
+        for group in self._groups:
+            for client in group.clients:
+                yield client, group.request
 
-    def _size(self, size: float, sizes: Sizes) -> str:
+    def _sized(self, size: float, sizes: Sizes) -> str:
         if size != size:
             return "0"
         if sizes is Sizes.ANY:
             return _quantity(size)
         return str(math.trunc(size / self.lot if sizes is Sizes.LOTS else size))
 
-    def _send(self, head: bytes, tails: list[bytes]) -> None:
-        """To everybody the tail of its way of sizes, or the only one."""
-        is_one = len(tails) == 1
-        for sizes, request, clients in self._groups:
-            payload = b"%b%d\0%b" % (head, request, tails[0] if is_one else tails[sizes])
-            frame = _pack(len(payload)) + payload
-            for client in clients:
-                client.send_frame(frame)
+    def _send(self, head: int, tail: bytes) -> None:
+        """The same to everybody, but for the number of the request."""
+        for group in self._groups:
+            group.send(head, tail)
 
-    def _tails(self, before: str, size: float, behind: str) -> list[bytes]:
-        """The tails of all ways of sizes between two texts; one, where all subscribers have the same way."""
-        ways: Iterable[Sizes] = Sizes
-        if self._groups[0][0] is self._groups[-1][0]:
-            ways = (self._groups[0][0],)
-        return [f"{before}{self._size(size, way)}\0{behind}".encode() for way in ways]
+    def _send_sized(self, head: int, tail: Callable[[Sizes], str]) -> None:
+        """To everybody what his way of sizes makes of it."""
+        if self._way is not None:
+            self._send(head, tail(self._way).encode())
+            return
+        tails = [tail(way).encode() for way in Sizes]
+        for group in self._groups:
+            group.send(head, tails[group.sizes])
 
     def price(self, kind: int, price: float, size: float = 0.0, mask: int = 0) -> None:
         """A price of tick type ``kind``; its size is in units."""
-        if self._groups:
-            self._send(b"1\x006\0", self._tails(f"{kind}\0{price!r}\0", size, f"{mask}\0"))
+        way = self._way
+        if way is not None:
+            self._send(_PRICE, f"{kind}\0{price!r}\0{self._sized(size, way)}\0{mask}\0".encode())
+        elif self._groups:
+            self._send_sized(_PRICE, lambda way: f"{kind}\0{price!r}\0{self._sized(size, way)}\0{mask}\0")
 
     def size(self, kind: int, size: float) -> None:
         """A size in units."""
         if self._groups:
-            self._send(b"2\x006\0", self._tails(f"{kind}\0", size, ""))
+            self._send_sized(_SIZE, lambda way: f"{kind}\0{self._sized(size, way)}\0")
 
     def volume(self, kind: int, units: float) -> None:
         """A session's volume, which is in round lots at every version."""
         if self._groups:
-            self._send(b"2\x006\0", [b"%d\0%d\0" % (kind, math.trunc(units / self.lot))])
+            self._send(_SIZE, b"%d\0%d\0" % (kind, math.trunc(units / self.lot)))
 
     def string(self, kind: int, value: str) -> None:
         """A text."""
         if self._groups:
-            self._send(b"46\x006\0", [f"{kind}\0{value}\0".encode()])
+            self._send(_STRING, f"{kind}\0{value}\0".encode())
 
     def generic(self, kind: int, value: float) -> None:
         """A number."""
         if self._groups:
-            self._send(b"45\x006\0", [f"{kind}\0{value!r}\0".encode()])
+            self._send(_GENERIC, f"{kind}\0{value!r}\0".encode())
 
     def trade_summary(self, kind: int, price: float, size: float, ts: int, volume: float, average: float) -> None:
         """RTVolume (48) or RTTrdVolume (77): price;size;ms;volume so far in round lots;average price;one market maker.
@@ -145,39 +189,40 @@ class Fanout:
         """
         if not self._groups:
             return
-        tails: list[bytes] = []
-        lots = math.trunc(volume / self.lot)
-        for sizes in Sizes:
-            if sizes is Sizes.ANY:
-                shown = f"{size:.16f};{ts // 1_000_000};{lots}.0000000000000000"
+        ms, lots = ts // 1_000_000, math.trunc(volume / self.lot)
+
+        def tail(way: Sizes) -> str:
+            if way is Sizes.ANY:
+                sizes = f"{size:.16f};{ms};{lots}.0000000000000000"
             else:
-                shown = f"{self._size(size, sizes)};{ts // 1_000_000};{lots}"
-            tails.append(f"{kind}\0{price!r};{shown};{average:.8f};true\0".encode())
-        self._send(b"46\x006\0", tails)
+                sizes = f"{self._sized(size, way)};{ms};{lots}"
+            return f"{kind}\0{price!r};{sizes};{average:.8f};true\0"
+
+        self._send_sized(_STRING, tail)
 
     def trade(self, kind: int, ts: int, price: float, size: float, exchange: str) -> None:
         """Tick by tick: Last (1) or AllLast (2), in whole seconds; the size is in units at every version."""
         if self._groups:
             before = f"{kind}\0{ts // 1_000_000_000}\0{price!r}\0"
-            self._send(b"99\0", self._in_units(before, (size,), f"0\0{exchange}\0\0"))
+            self._send_sized(_TICK, lambda way: f"{before}{self._in_units(size, way)}\x000\0{exchange}\0\0")
 
     def quote(self, ts: int, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
         """Tick by tick: BidAsk; a side without a price is 0."""
-        if self._groups:
-            bid, ask = (0.0 if side != side else side for side in (bid, ask))
-            self._send(
-                b"99\0", self._in_units(f"3\0{ts // 1_000_000_000}\0{bid!r}\0{ask!r}\0", (bid_size, ask_size), "0\0")
-            )
+        if not self._groups:
+            return
+        bid, ask = (0.0 if side != side else side for side in (bid, ask))
+        before = f"3\0{ts // 1_000_000_000}\0{bid!r}\0{ask!r}\0"
+
+        def tail(way: Sizes) -> str:
+            return f"{before}{self._in_units(bid_size, way)}\0{self._in_units(ask_size, way)}\x000\0"
+
+        self._send_sized(_TICK, tail)
 
     def middle(self, ts: int, middle: float) -> None:
         """Tick by tick: MidPoint."""
         if self._groups:
-            self._send(b"99\0", [f"4\0{ts // 1_000_000_000}\0{middle!r}\0".encode()])
+            self._send(_TICK, f"4\0{ts // 1_000_000_000}\0{middle!r}\0".encode())
 
-    def _in_units(self, before: str, values: tuple[float, ...], behind: str) -> list[bytes]:
-        known = [0.0 if value != value else value for value in values]
-        exact = "\0".join(map(_quantity, known))
-        whole = "\0".join(str(math.trunc(value)) for value in known)
-        if whole == exact:
-            return [f"{before}{whole}\0{behind}".encode()]
-        return [f"{before}{each}\0{behind}".encode() for each in (whole, whole, exact)]
+    def _in_units(self, size: float, way: Sizes) -> str:
+        """A size that is never counted in lots."""
+        return self._sized(size, Sizes.WHOLE if way is Sizes.LOTS else way)

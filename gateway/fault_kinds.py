@@ -90,14 +90,19 @@ MESSAGES: Mapping[str, type] = {_kebab(each.__name__): each for each in get_args
 NAME_OF: Mapping[type, str] = {kind: name for name, kind in MESSAGES.items()}
 
 
+_UNITS: Mapping[str, int] = {
+    "us": 1_000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3600 * NS_PER_S,
+}  # fmt: skip
+
+
 def duration_ns(text: object) -> int:
     """Nanoseconds of ``"250ms"``, ``"1.5s"``, ``"2m"``, ``"1h"``. Raises ValueError that says what is needed."""
     match = re.fullmatch(r"\s*(\d{1,15})(?:\.(\d{1,9}))?\s*(us|ms|s|m|h)\s*", text) if isinstance(text, str) else None
     if match is None:
         raise ValueError('a length of time as "250ms", "30s" or "2m" is needed')
-    unit = {"us": 1_000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3600 * NS_PER_S}[match[3]]
+    unit = _UNITS[match[3]]
     part = match[2] or "0"
-    length = int(match[1]) * unit + int(part) * unit // 10 ** len(part)
+    length = int(match[1]) * unit + int(part) * unit // int(10 ** len(part))
     if length > _LONGEST_NS:
         raise ValueError("a length of at most 1000h is needed")
     return length

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from gateway.bars import PRICES, BarMaker, BarSize, sizes
 from gateway.contracts import Refused, invalid
 from gateway.protocol.requests import HistoricalBars
+from papertape.core.errors import ConfigError
 from papertape.core.model import NS_PER_S
 
 SIZES: Mapping[str, BarSize] = dict(sizes())
@@ -167,7 +168,10 @@ class Dates:
 
     def __init__(self, zone: str) -> None:
         self.name = zone
-        self.zone = ZoneInfo(zone)
+        try:
+            self.zone = ZoneInfo(zone)
+        except (ValueError, ZoneInfoNotFoundError):
+            raise ConfigError(f'there is no time zone "{zone[:40]}"; name one as US/Eastern') from None
 
     def time(self, ts: int, version: int) -> str:
         """A time (UTC ns) in TWS's zone."""

@@ -93,6 +93,9 @@ class Images:
         i = bisect.bisect_right(self._midnights, known) - 1
         until = self._midnights[i + 1] if i + 1 < len(self._midnights) else NEVER
         opening = calendar.open[i] if i >= 0 else NEVER
+        if image.last_ts:  # a split takes effect between sessions
+            factor = self.view.split_factor(j, image.last_ts, known)
+            image.last, image.bid, image.ask = image.last / factor, image.bid / factor, image.ask / factor
         image.begin_session(opening, until, self._close_before(j, i, known))
 
     def _close_before(self, j: int, i: int, known: int) -> float:

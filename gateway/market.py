@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ PIECE = 4_096
 """Most events that are merged at once: small, so that looking at the next time costs little."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Events [begin, end) of an open batch: all, or the next part of all, that happened at ``ts`` (UTC ns)."""
 
     ts: int
@@ -45,6 +44,8 @@ class Market:
         self.tape = tape
         self.start = first if start is None else start
         self.end = last if end is None else end
+        self.is_whole = end is None
+        """Whether the last session is played to its close, beyond the last event."""
         self.instruments: tuple[Instrument, ...] = tuple(
             tape.instruments.get(name) or Instrument(name) for name in tape.symbols
         )
@@ -53,6 +54,10 @@ class Market:
         self._streams = self._open(self.start, self.end)
         self._batch: Batch | None = None
         self._at = 0
+        self._times: list[int] = []
+        self.next_ts = NEVER
+        """Time of the next event; NEVER after the last."""
+        self._fill()
         if self.next_ts == NEVER:
             spans = f"{iso_utc(first)} to {iso_utc(last)}"
             raise ConfigError(f"the tape has no event between start and end; it spans {spans}")
@@ -66,31 +71,28 @@ class Market:
                 streams.append(Stream(series, j, series.kind, first, beyond))
         return sorted(streams, key=Stream.order)
 
-    def _fill(self) -> Batch | None:
-        if self._batch is not None and self._at >= len(self._batch):
+    def _fill(self) -> None:
+        """Take the next batch."""
+        if self._batch is not None:
             consume(self._streams, self._batch, len(self._batch))
-            self._batch = None
-        if self._batch is None:
-            self._batch, self._at = next_batch(self._streams, PIECE), 0
-        return self._batch
-
-    @property
-    def next_ts(self) -> int:
-        """Time of the next event; NEVER after the last."""
-        batch = self._fill()
-        return NEVER if batch is None else int(batch.ts[self._at])
+        self._batch, self._at = next_batch(self._streams, PIECE), 0
+        self._times = [] if self._batch is None else self._batch.ts.tolist()
+        self.next_ts = self._times[0] if self._times else NEVER
 
     def next_part(self, most_ts: int = NEVER) -> Step | None:
         """The next events that carry one time, if that is at most ``most_ts``; None where there are none.
 
         Where the events of a time are in two batches they come as two parts with the same ``ts``.
         """
-        batch = self._fill()
-        if batch is None:
+        ts, batch = self.next_ts, self._batch
+        if ts > most_ts or batch is None:
             return None
-        begin = self._at
-        ts = int(batch.ts[begin])
-        if ts > most_ts:
-            return None
-        self._at = int(np.searchsorted(batch.ts, ts, "right"))
-        return Step(ts, batch, begin, self._at)
+        begin, times = self._at, self._times
+        end, n = begin + 1, len(times)
+        while end < n and times[end] == ts:
+            end += 1
+        if end < n:
+            self._at, self.next_ts = end, times[end]
+        else:
+            self._fill()
+        return Step(ts, batch, begin, end)

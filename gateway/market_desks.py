@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from gateway import definitions, history, quotes, scanners
 from gateway.clients import Client
@@ -25,7 +24,7 @@ class MarketDesks:
         self.publish: Callable[[Step, int, int], None] = self.quotes.publish
         """Event ``k`` of a step's batch has happened and was matched, at ``now``: (step, k, now)."""
 
-    def tables(self) -> tuple[tuple[object, Mapping[type, Callable[[Any, Client, Any, int], None]]], ...]:
+    def tables(self) -> tuple[tuple[object, Mapping[type, Callable[..., None]]], ...]:
         """Each desk with its table of request class -> method."""
         return (
             (self.quotes, quotes.HANDLERS),

@@ -116,6 +116,8 @@ class OrderFills:
     def _revise(self, serial: int, price: float, ts: int) -> None:
         """Correct an execution's price, or bust it (price 0): money, costs and position follow."""
         old = self.executions.get(serial)
+        if old.exec_id not in (each.exec_id for each in self.costs.fills(old.instrument)):
+            return  # a day has begun since, and the day before is settled
         revised = exec_id(serial, old.revision + 1)
         if price == 0.0:
             self.exchange.book_bust(old.instrument, old.signed, old.price, old.fee, ts)

@@ -256,6 +256,13 @@ class OrderDesk:
                 self._cancel(entry, now)
         self.settle(now)
 
+    def cancel_all(self, instruments: set[int], now: int) -> None:
+        """Cancel the open orders of some instruments: terms of before a split mean something else after it."""
+        for entry in [each for each in self.entries.values() if each.instrument in instruments]:
+            if not entry.is_ended:
+                self._cancel(entry, now)
+        self.settle(now)
+
     def _cancel(self, entry: Entry, now: int) -> None:
         if entry.number == 0:
             if entry in self._outage:

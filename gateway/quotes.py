@@ -53,6 +53,8 @@ LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
 
 
 _SUBSCRIBE = "requires additional subscription for API. See link in 'Market Data Connections' dialog for more details."
+_TRADE, _QUOTE = int(EventKind.TRADE), int(EventKind.QUOTE)  # a member is looked up slowly, and this is for each event
+
 NOT_SUBSCRIBED = Refused(354, "Requested market data is not subscribed.")
 ADDITIONAL = Refused(10089, f"Requested market data {_SUBSCRIBE}Delayed market data is available.")
 DELAYED_OFF = Refused(10168, "Requested market data is not subscribed. Delayed market data is not enabled.")
@@ -304,7 +306,11 @@ class QuotesDesk:
         if not has:
             text = f"{request.type} tick-by-tick requests are not supported for {wire.local_symbol}."
             return Refused(10189, f"Failed to request tick-by-tick data.{text}")
-        if len({line.j for line in ticks.values()} | {j}) > self.settings.limits.tick_by_tick:
+        limits = self.settings.limits
+        if (
+            len({line.j for line in ticks.values()} | {j}) > limits.tick_by_tick
+            or len(ticks) >= limits.market_data_lines
+        ):
             return TOO_MANY_TICKS
         return _Line(j, (streams(self._watch(j, now), request),))
 
@@ -359,9 +365,9 @@ class QuotesDesk:
         if watch is None:
             return
         kind = self._event_kinds[k]
-        if kind == EventKind.TRADE:
+        if kind == _TRADE:
             self._trade(watch, self._times[k], self._first[k], self._second[k])
-        elif kind == EventKind.QUOTE:
+        elif kind == _QUOTE:
             self._quote(watch, self._times[k], self._first[k], self._second[k], self._third[k], self._fourth[k])
 
     def _open(self, batch: Batch) -> None:
@@ -411,17 +417,21 @@ class QuotesDesk:
         image = watch.image
         average = image.turnover / image.volume if image.volume else price
         for kind, fanout in watch.summaries.items():
-            fanout.trade_summary(kind, price, size, ts, image.volume, average)
+            if fanout:
+                fanout.trade_summary(kind, price, size, ts, image.volume, average)
         for kind, fanout in watch.trades.items():
-            fanout.trade(kind, ts, price, size, watch.exchange)
+            if fanout:
+                fanout.trade(kind, ts, price, size, watch.exchange)
 
     def _quote(self, watch: _Watch, ts: int, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
         image, live = watch.image, watch.live
         before = (image.bid, image.ask)
         is_moved = differ(bid, before[0]) or differ(ask, before[1])
         if live and not self._conflate_ns:
-            send_side(live, LIVE_TICKS.bid, LIVE_TICKS.bid_size, bid, bid_size, before[0], image.bid_size)
-            send_side(live, LIVE_TICKS.ask, LIVE_TICKS.ask_size, ask, ask_size, before[1], image.ask_size)
+            if bid != before[0] or bid_size != image.bid_size:
+                send_side(live, LIVE_TICKS.bid, LIVE_TICKS.bid_size, bid, bid_size, before[0], image.bid_size)
+            if ask != before[1] or ask_size != image.ask_size:
+                send_side(live, LIVE_TICKS.ask, LIVE_TICKS.ask_size, ask, ask_size, before[1], image.ask_size)
         image.bid, image.ask, image.bid_size, image.ask_size = bid, ask, bid_size, ask_size
         if live and self._conflate_ns:
             self._mark(watch, ts)

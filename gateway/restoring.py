@@ -97,7 +97,8 @@ def _restore_position(saved: Saved, position: SavedPosition, ledger: Ledger, cos
     if position.mark == position.mark:
         ledger.note_image(j, position.mark, math.nan, math.nan, saved.ts)
     if basis.quantity != 0.0:
+        is_marked = not math.isnan(ledger.positions[j].mark)
         ledger.book_fill(j, basis.quantity, position.average_price, 0.0, saved.ts)
-        if position.mark != position.mark:  # booking has marked it at its cost, which is no price
+        if not is_marked:  # booking has marked it at its cost, which is no price
             ledger.state.instruments["mark"][j] = math.nan
             set_value(ledger.state.tree, j, math.nan)

@@ -56,8 +56,8 @@ class GatewayServer:
     """Listens, and connects clients with a Tws whose market ``driver`` plays.
 
     Use it as ``async with GatewayServer(...) as server: await server.run()``. ``port`` 0 takes a free one, which is
-    then in ``port``. With ``hold`` the market begins when the first client is ready. ``told`` hears of events. Raises
-    ConfigError where it cannot listen.
+    then in ``port``. With ``hold`` the market begins when the first client is ready. ``told`` hears of events,
+    ``closed`` of the end. Raises ConfigError where it cannot listen.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class GatewayServer:
         hold: bool = True,
         bounds: Bounds | None = None,
         told: Callable[[ServerEvent], None] | None = None,
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.tws = tws
         self.driver = driver
@@ -80,6 +81,7 @@ class GatewayServer:
         self.hold = hold
         self.scenario = scenario
         self._told = told
+        self._closed = closed
         self._zone = ZoneInfo(tws.settings.zone)
         self._sockets: set[Connection] = set()
         self._by_number: dict[int, Connection] = {}
@@ -91,6 +93,7 @@ class GatewayServer:
         self._gone = asyncio.Event()
         """Set while no socket is open."""
         self._stop_at_end = False
+        self._has_ended = False
         self._failure: BaseException | None = None
         self._layer: FaultLayer | None = None
         if scenario is not None and scenario.faults:
@@ -183,6 +186,8 @@ class GatewayServer:
         for each in list(self._sockets):
             each.drop("the server stops")
         await asyncio.sleep(0)
+        closed, self._closed = self._closed, lambda: None
+        closed()
 
     # -- for drivers --------------------------------------------------------------------------------------------
 
@@ -242,7 +247,10 @@ class GatewayServer:
                 connection.end_after_queue(client.closing)
 
     def ended(self) -> None:
-        """The tape has ended."""
+        """The tape has ended; said once."""
+        if self._has_ended:
+            return
+        self._has_ended = True
         self.say_market("the tape has ended")
         if self._stop_at_end:
             self._stop.set()
@@ -311,6 +319,8 @@ class GatewayServer:
         client = connection.client
         if client is None or self._by_number.pop(client.number, None) is None:
             return
+        if client.id != UNSTARTED and not connection.is_ended:
+            self.tell(What.CLIENT, f"client {client.id} has left")
         self.tws.disconnect(client)
         self.driver.lost(self, client)
         if self._layer is not None:
@@ -319,6 +329,7 @@ class GatewayServer:
     def said_end(self, connection: Connection, why: str) -> None:
         """A connection is ended by the server."""
         client = connection.client
+        connection.is_ended = True
         who = connection.peer if client is None or client.id == UNSTARTED else f"client {client.id}"
         self.tell(What.CLIENT, f"{who} is disconnected: {why}")
 
@@ -416,7 +427,7 @@ def _request_text(client: Client, request: Request) -> str:
             kind = "what-if" if order.what_if else "order"
             return (
                 f"{kind} {order_id} of client {client.id}: {order.action} {order.quantity:g} {contract.symbol} "
-                f"{order.type}{prices} {order.tif}"
+                f"{order.type}{prices} {order.tif or 'DAY'}"
             )
         case CancelOrder(order_id):
             return f"order {order_id} of client {client.id}: cancel"

@@ -29,7 +29,7 @@ from gateway.protocol import replies, requests
 from gateway.protocol.requests import Request
 from gateway.settings import GatewaySettings
 from gateway.store import Store
-from papertape.core.model import NS_PER_MS, NS_PER_S
+from papertape.core.model import NS_PER_MS, NS_PER_S, EventKind
 from papertape.core.timers import NEVER
 
 FARMS: Mapping[int, str] = {
@@ -93,6 +93,10 @@ class Tws:
         self.exchange.split = self._split
         self._start_account()
         self._handlers = self._dispatch()
+        self._timers = self.exchange.timers
+        self._has_bars = any(
+            series.kind is EventKind.BAR for j in range(len(market.instruments)) for series in market.view.market(j)
+        )
         self._windows = self._waking_hours()
         self._second = self._second_after(self.now)
         self._open_batch: object = None
@@ -107,14 +111,20 @@ class Tws:
 
     def _start_account(self) -> None:
         """Begin the day, with what the account remembers where it does."""
-        saved = self.memory.load(self.now) if self.memory is not None else None
-        if saved is None:
+        memory = self.memory
+        saved = memory.load(self.now) if memory is not None else None
+        if memory is None or saved is None:
             self.account.begin_session(self.now)
-        elif self.memory is not None:
+            return
+        split = self.exchange.catch_up(self.market.tape.actions, saved.ts, self.now)
+        self._note_images()  # prices that are known now are of after those splits
+        if saved.ts < self.exchange.state.account["session_open"][0] <= self.now:
+            self.account.begin_session(self.now)
+            memory.keep_day(self.now)
+        else:
             self.account.resume(saved.day_equity)
-            self.orders.restore(
-                self.memory.entries(saved, self.now), self.memory.fills(saved), saved.next_ids, self.now
-            )
+        self.orders.restore(memory.entries(saved, self.now), memory.fills(saved), saved.next_ids, self.now)
+        self.orders.cancel_all(split, self.now)
         self._commit()
 
     def _commit(self) -> None:
@@ -148,8 +158,8 @@ class Tws:
             begin, end = (
                 int(dt.datetime.combine(day, clock, zone).timestamp()) * NS_PER_S for clock in (_WAKES, _SLEEPS)
             )
-            if begin <= self.market.end <= end:  # the last session is played to its end
-                end = max(self.market.end, closing) + NS_PER_S
+            if begin <= self.market.end <= end:
+                end = (max(self.market.end, closing) if self.market.is_whole else self.market.end) + NS_PER_S
             if end > self.market.start and begin <= self.market.end:
                 found.append((begin, end))
         return found
@@ -176,23 +186,27 @@ class Tws:
 
     def play_next(self) -> None:
         """The next second, or the events of the next time."""
-        ts = self.next_ts
+        ts, market = self.next_ts, self.market
         assert ts != NEVER, "the tape has ended"
         self._pass_to(ts)
         if ts == self._second:
             self._second = self._second_after(ts)
             self.account.second(ts)
             self.data.second(ts)
-        while (part := self.market.next_part(ts)) is not None:
+        while market.next_ts == ts:
+            part = market.next_part(ts)
+            assert part is not None, "there is an event at that time"
             self._play_part(part)
-        self._commit()
+        if self.memory is not None:
+            self.memory.commit(ts)
 
     def _pass_to(self, ts: int) -> None:
         """Time comes to ``ts``: what was due before happens."""
-        if self.exchange.due < ts or self.exchange.is_marking:
+        if self._timers.due < ts or (self._has_bars and self.exchange.is_marking):
             self.exchange.pass_before(ts)
             self.orders.settle(ts)
-        self.now = max(self.now, ts)
+        if ts > self.now:
+            self.now = ts
 
     def _session_opened(self, ts: int) -> None:
         """A timer just before the open."""

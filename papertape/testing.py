@@ -6,6 +6,8 @@
         my_program.connect(gateway.host, gateway.port, client_id=1)
 
 With papertape installed, pytest finds the fixtures ``simulated_gateway`` and ``simulated_gateway_factory`` by itself.
+
+PYTEST_DONT_REWRITE: no assertion here is a test's, and pytest would warn where this was imported before it looked.
 """
 
 from __future__ import annotations
@@ -49,9 +51,7 @@ class SimulatedGateway:
         self._thread.start()
         if not self._is_up.wait(START_TIMEOUT_S):
             raise TimeoutError(f"the simulated gateway did not come up within {START_TIMEOUT_S:g} s")
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
+        self._raise_failure()
 
     @property
     def server(self) -> GatewayServer:
@@ -107,8 +107,13 @@ class SimulatedGateway:
             except RuntimeError:  # the loop has ended in this very moment
                 self._thread.join()
         self._thread.join()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """Raise, once, what ended the thread."""
         failure, self._failure = self._failure, None
         if failure is not None:
+            self._thread.join()
             raise failure
 
     def __enter__(self) -> Self:
@@ -132,6 +137,8 @@ def start_gateway(
     scenario: str | Path | Scenario | None = None,
     seed: int | None = None,
     lockstep: Sequence[int] = (),
+    deadline_s: float = 60.0,
+    store: str | Path | None = None,
     hold: bool = True,
     port: int = 0,
     stop_at_end: bool = False,
@@ -140,8 +147,8 @@ def start_gateway(
 
     ``data`` is what ``papertape.backtest`` takes (None: one generated day of three symbols). ``speed`` is exchange
     seconds in a second, or "max"; ``start`` and ``end`` are times as 2024-06-03T09:30 in the exchange's zone.
-    ``scenario`` is a file, or the text of one; ``seed`` draws one. ``lockstep`` names client ids that are waited for.
-    ``hold`` begins the market with the first client. Raises UserError with one clear line.
+    ``scenario`` is a file, or the text of one; ``seed`` draws one. ``lockstep`` names client ids that are waited for,
+    each at most ``deadline_s`` of wall time. ``store`` is a file in which the account lasts over restarts. ``hold`` begins the market with the first client. Raises UserError with one clear line.
     """
     from gateway.assembly import MAX, make_server, parse_speed
     from gateway.settings import GatewaySettings
@@ -162,6 +169,8 @@ def start_gateway(
             scenario=faults,
             seed=seed,
             lockstep=lockstep,
+            deadline_s=deadline_s,
+            store=None if store is None else Path(store),
             hold=hold,
             told=told,
         )

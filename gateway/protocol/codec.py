@@ -18,6 +18,8 @@ from gateway.protocol.request_layouts import BY_NAME_ONLY, REQUESTS
 from gateway.protocol.requests import Request, Unsupported
 from gateway.protocol.wire import FIRST_VERSION, LAST_VERSION, ProtocolError, frame, read_int
 
+REQUEST_FIELDS_MAX = 10_000
+"""Most fields of a request: far more than the longest order has, and few enough to cost nothing."""
 _REQUEST_OF = {message.of: message for message in REQUESTS}
 _REPLY_OF = {message.of: message for message in REPLIES}
 _REQUEST_NUMBERED = {message.number: message for message in REQUESTS}
@@ -73,6 +75,8 @@ def _read(message: Message, fields: list[bytes], version: int) -> object:
 
 def decode_request(payload: bytes, version: int) -> Request:
     """A client's message. Raises ProtocolError, with the request's number where there is one, if it is none."""
+    if payload.count(0) > REQUEST_FIELDS_MAX:
+        raise ProtocolError(f"a request of {payload.count(0)} fields; {REQUEST_FIELDS_MAX} are allowed")
     number, fields = _fields(payload)
     message = _REQUEST_NUMBERED.get(number)
     if message is not None and version >= message.since:

@@ -12,6 +12,7 @@ from gateway.protocol.market_replies import (
     ContractDetailsEnd,
     ContractDetailsRow,
     DataType,
+    Fund,
     HeadTimestampReply,
     HistoricalBar,
     HistoricalData,
@@ -34,6 +35,7 @@ from gateway.protocol.market_replies import (
     TickString,
 )
 from gateway.protocol.order_replies import (
+    Allocation,
     Commission,
     CompletedOrder,
     CompletedOrdersEnd,
@@ -52,6 +54,7 @@ __all__ = [
     "AccountMultiEnd",
     "AccountTime",
     "AccountValue",
+    "Allocation",
     "Commission",
     "CompletedOrder",
     "CompletedOrdersEnd",
@@ -61,6 +64,7 @@ __all__ = [
     "Error",
     "Execution",
     "ExecutionsEnd",
+    "Fund",
     "HeadTimestampReply",
     "HistoricalBar",
     "HistoricalData",

@@ -155,7 +155,9 @@ def _write_float(unset: str) -> Callable[[float], str]:
 
 def _write_number(value: float) -> str:
     """Without a decimal point where none is needed, as TWS writes strikes: ``0``, ``12.5``."""
-    if value == math.floor(value) and abs(value) < 1e15:
+    if value != value:
+        return "0"
+    if abs(value) < 1e15 and value == math.floor(value):
         return str(int(value))
     return repr(float(value))
 
@@ -238,11 +240,13 @@ FLOAT = Kind("number", _float_or(math.nan), _write_float(""))
 """A number or NaN, which is written as nothing."""
 FLOAT_MAX = Kind("number", _float_or(math.nan), _write_float(UNSET_FLOAT))
 """A number or NaN, written as the largest float: where a client would read an empty field as 0."""
-FLOAT_OR_ZERO = Kind("number", lambda text: _float_or(math.nan)(text) or math.nan, _write_float("0"))
+FLOAT_OR_ZERO = Kind(
+    "number", lambda text: _float_or(math.nan)(text) or math.nan, lambda value: _write_float("0")(value or math.nan)
+)
 """A number or NaN, written as 0 and read from it: where TWS was seen to do so and 0 means unset."""
 INFINITE_FLOAT = Kind("number", _float_or(math.nan, infinite=True), _write_float(""))
 """A number, infinity (written ``Infinity``) or NaN."""
-AMOUNT = Kind("number", _float_or(0.0), _write_float(""))
+AMOUNT = Kind("number", _float_or(0.0), _write_float("0.0"))
 """A number; unset reads as 0.0."""
 NUMBER = Kind("number", _float_or(0.0), _write_number)
 """A number that is written without a point where it is integral; unset reads as 0.0."""

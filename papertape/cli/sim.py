@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _PLAY = "Play"
 _SERVE = "Server"
-_ACCOUNT = "Account"
+_ACCOUNT = "Account and fills"
 _FAULTS = "Faults"
 MARGIN = 2.0
 CASH = 1_000_000.0
@@ -69,6 +69,10 @@ ReadOnly = Annotated[bool, typer.Option("--read-only", rich_help_panel=_ACCOUNT,
 MasterClient = Annotated[
     int | None, typer.Option(metavar="ID", rich_help_panel=_ACCOUNT, help="This client hears of all orders.")
 ]
+StoreFile = Annotated[
+    str | None,
+    typer.Option("--store", metavar="FILE", rich_help_panel=_ACCOUNT, help="Where the account lasts over restarts."),
+]
 ScenarioFile = Annotated[
     str | None, typer.Option("--scenario", metavar="FILE", rich_help_panel=_FAULTS, help="Faults, as a TOML file.")
 ]
@@ -99,6 +103,7 @@ def sim(
     permission: Permission = "live",
     read_only: ReadOnly = False,
     master_client: MasterClient = None,
+    store: StoreFile = None,
     fees: o.Fees = None,
     slippage: o.Slippage = None,
     latency: o.Latency = None,
@@ -155,6 +160,7 @@ def _server(given: dict[str, Any]) -> tuple[GatewayServer, str]:
         scenario=scenario,
         seed=given["seed"],
         lockstep=ids,
+        store=None if given["store"] is None else Path(given["store"]),
         hold=not given["no_wait"],
         told=lambda event: _say(event, zone),
     )
@@ -307,10 +313,10 @@ async def _serve(server: GatewayServer, *, speed_text: str, zone: str, stop_at_e
 
     loop = asyncio.get_running_loop()
     async with server:
-        emit("\n".join(_opening_lines(server, speed_text, zone)))
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C then interrupts the program
                 loop.add_signal_handler(number, server.stop)
+        emit("\n".join(_opening_lines(server, speed_text, zone)))
         await server.run(stop_at_end=stop_at_end)
     emit("stopped")
 

@@ -181,6 +181,7 @@ class Ledger:
             record["ask"] = ask
             record["quote_ts"] = ts
         record["mark"] = mark_price(self.state.instruments[j], ts)
+        self._remark(j)
 
     def book_fill(self, j: int, signed_quantity: float, price: float, fee: float, ts: int) -> None:
         """Book an execution that a broker reported (a simulated one books its own while it matches)."""

@@ -46,6 +46,14 @@ def test_a_margin_account_buys_up_to_a_multiple_of_its_net_liquidation() -> None
     assert played.record.cash["USD"] == -1000.0
 
 
+def test_a_margin_account_whose_net_liquidation_is_unknown_buys_nothing_on_margin() -> None:
+    tape = trades("A", (1, 100), (2, 100))
+    known = play({1: lambda s: s.buy("A", 10)}, tape, cash=10_000.0, margin=2.0)
+    unknown = play({1: lambda s: s.buy("A", 10)}, tape, cash=10_000.0, margin=2.0, balances={"JPY": 100_000.0})
+    assert (known.statuses, unknown.statuses) == (["FILLED"], ["REJECTED"])
+    assert unknown.reasons == ["it would exceed the margin multiple"]
+
+
 def test_selling_what_is_not_held_is_refused_before_it_is_sent() -> None:
     played = play({1: lambda s: s.sell("A", 10)}, trades("A", (1, 100), (2, 100)))
     assert len(played.record.orders["number"]) == 0

@@ -17,16 +17,18 @@ from gateway.protocol.requests import Request
 from gateway.settings import GatewaySettings
 from gateway.store import Store
 from gateway.tws import Tws
-from papertape.core.model import Instrument
+from papertape.core.model import CorporateAction, Instrument
 from papertape.core.series import Series, Tape
 from tests.brokers.tapes import ns
 
 VERSION = 200
 
 
-def tape(*series: Series, instruments: dict[str, Instrument] | None = None) -> Tape:
+def tape(
+    *series: Series, instruments: dict[str, Instrument] | None = None, actions: tuple[CorporateAction, ...] = ()
+) -> Tape:
     """A tape of series."""
-    return Tape(series, instruments or {})
+    return Tape(series, instruments or {}, actions)
 
 
 def stock(symbol: str = "AAPL") -> Contract:
@@ -51,9 +53,11 @@ class Desk:
         instruments: dict[str, Instrument] | None = None,
         fees: str = "none",
         store: Store | None = None,
+        actions: tuple[CorporateAction, ...] = (),
         **settings: Any,
     ) -> None:
-        market = Market(tape(*series, instruments=instruments), start=ns(start), end=None if end is None else ns(end))
+        played = tape(*series, instruments=instruments, actions=actions)
+        market = Market(played, start=ns(start), end=None if end is None else ns(end))
         settings.setdefault("rules", FillRules(margin_multiple=2.0, allow_short=True))
         self.settings = GatewaySettings(fees=FeeModel.parse(fees), **settings)
         self.tws = Tws(self.settings, market, store, faults=faults)

@@ -276,6 +276,14 @@ def test_a_new_day_counts_daily_and_realised_anew() -> None:
     assert values(office.ask(UPDATES))["PreviousDayEquityWithLoanValue", "USD"] == "100098.00"
 
 
+def test_a_day_that_goes_on_after_a_restart_keeps_the_equity_that_it_began_with() -> None:
+    office = Office()
+    office.desk.resume(123_456.0)
+    assert values(office.ask(UPDATES))["PreviousDayEquityWithLoanValue", "USD"] == "123456.00"
+    office.desk.resume(math.nan)
+    assert ("PreviousDayEquityWithLoanValue", "USD") not in values(office.ask(UPDATES, office.client()))
+
+
 def test_one_positions_profit_and_loss_has_no_realised_part_where_it_was_not_traded_today() -> None:
     office = Office()
     office.fill(1, 10, 40.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.clients import Client
 from gateway.contracts import Refused
-from gateway.history_terms import Span, earlier, read_end, read_span
+from gateway.history_terms import Dates, Span, earlier, read_end, read_span
 from gateway.protocol.replies import (
     Error,
     HeadTimestampReply,
@@ -29,6 +30,7 @@ from gateway.protocol.requests import (
     RealTimeBars,
 )
 from gateway.settings import DataPermission, GatewaySettings, Limits
+from papertape.core.errors import ConfigError
 from papertape.core.model import NS_PER_S
 from tests.gateway.played import NEW_YORK, Played, at, bars, codes, quotes, stock, trades
 
@@ -157,7 +159,7 @@ def test_bars_of_quotes_have_no_volume():
         ({"bar_size": "1 secs", "duration": "1 Y"}, 162, "Time length exceed max"),
     ],
 )
-def test_what_is_wrong_is_refused_with_the_code_and_text_of_tws(fields: dict[str, object], code: int, text: str):
+def test_what_is_wrong_is_refused_with_the_code_and_text_of_tws(fields: dict[str, Any], code: int, text: str):
     played, client = opened()
     [error] = played.ask(client, minutes(**fields))
     assert isinstance(error, Error)
@@ -320,6 +322,11 @@ def test_a_head_timestamp_is_when_the_earliest_data_is():
     assert codes(played.ask(client, HeadTimestamp(3, stock("ZZZ"), True, "TRADES", 1))) == [200]
     assert codes(played.ask(client, HeadTimestamp(4, stock("AAA"), True, "FEE_RATE", 1))) == [162]
     assert played.ask(client, CancelHeadTimestamp(1)) == []
+
+
+def test_a_zone_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match='there is no time zone "Mars/Olympus"'):
+        Dates("Mars/Olympus")
 
 
 # -- times ------------------------------------------------------------------------------------------------------

@@ -141,6 +141,19 @@ def test_the_close_before_a_split_is_in_prices_of_today():
     assert (9, 26.0, 0.0) in ticks(played.ask(client, MarketData(7, stock("AAA"))))
 
 
+def test_who_watches_over_a_split_sees_prices_of_today():
+    split = CorporateAction(at(4, "0:00:00"), "AAA", ActionKind.SPLIT, 2.0)
+    series = trades("AAA", [(at(3, "15:59:00"), 52.0, 300.0), (at(4, "9:30:00"), 26.0, 100.0)])
+    played = Played(series, start=at(3, "15:58:00"), actions=(split,))
+    client, later = played.client(), played.client(number=2)
+    played.ask(client, MarketData(7, stock("AAA")))
+    played.play(at(4, "9:29:00"), client)
+    found = ticks(played.ask(later, MarketData(8, stock("AAA"))))
+    assert found[0] == (4, 26.0, 300.0)
+    assert (9, 26.0, 0.0) in found
+    assert (5, 100.0, 0.0) in ticks(played.play(at(4, "9:30:00"), client))
+
+
 def test_a_snapshot_is_an_image_with_an_end_and_then_nothing():
     played = morning(DAYS)
     client = played.client()

@@ -12,7 +12,8 @@ from gateway.protocol import requests
 from gateway.protocol.replies import Execution, NextValidId, OpenOrder, OrderStatus
 from gateway.store import Store
 from papertape.core.errors import ConfigError
-from tests.brokers.tapes import trades
+from papertape.core.model import ActionKind, CorporateAction
+from tests.brokers.tapes import CLOSE, DAY, ns, trades
 from tests.gateway.desk import Desk, fills, order, statuses, told
 
 TAPE = trades(
@@ -112,6 +113,39 @@ def test_corrected_and_busted_executions_are_remembered_as_they_are(path: Path):
         assert fills(again.ask(requests.Executions(7))) == [(10.0, 100.0)]
         assert again.tws.exchange.ledger.positions[0].quantity == 10.0
         assert again.tws.exchange.ledger.account.cash == pytest.approx(cash)
+
+
+def test_a_split_while_tws_was_down_is_made_good_and_orders_of_before_it_end(path: Path):
+    series = trades("AAPL", (1, 100.0), (2, 100.0), (DAY + 1, 50.0), (DAY + 2, 50.0))
+    split = CorporateAction(ns(DAY - 34_200), "AAPL", ActionKind.SPLIT, 2.0)
+    with Store.open(path, "DU1234567") as store:
+        desk = Desk(series, store=store, actions=(split,))
+        desk.at(1)
+        desk.place(1, order("BUY", 10))
+        desk.place(2, order("BUY", 10, "LMT", limit_price=90.0, tif="GTC"))
+        desk.at(3)
+    with Store.open(path, "DU1234567") as store:
+        again = Desk(series, start=DAY + 1.5, store=store, actions=(split,))
+        assert again.tws.exchange.ledger.positions[0].quantity == 20.0
+        assert again.tws.costs.basis(0).average_cost == pytest.approx(50.0)
+        assert again.tws.exchange.ledger.account.equity == pytest.approx(1_000_000.0)
+        assert told(again.ask(requests.OpenOrders())) == ["OpenOrdersEnd"]
+        assert again.tws.orders.entries[1, 2].shown == "Cancelled"
+
+
+def test_a_later_day_begins_anew_where_tws_starts_in_the_middle_of_it(path: Path):
+    series = trades("AAPL", (1, 100.0), (2, 110.0), (DAY + 1, 110.0), (DAY + 2, 111.0))
+    with Store.open(path, "DU1234567") as store:
+        desk = Desk(series, store=store)
+        desk.at(1)
+        desk.place(1, order("BUY", 10))
+        desk.at(2)
+        desk.place(2, order("SELL", 4))
+        desk.at(CLOSE)
+    with Store.open(path, "DU1234567") as store:
+        again = Desk(series, start=DAY + 1.5, store=store)
+        basis = again.tws.costs.basis(0)
+        assert (basis.quantity, basis.realised, basis.start.quantity) == (10.0, 0.0, 10.0)
 
 
 def test_an_account_does_not_go_back_in_time(path: Path):

@@ -131,20 +131,32 @@ def test_a_split_on_the_way_does_not_confuse_the_memory(tmp_path: Path) -> None:
     assert found_ledger.account.equity == pytest.approx(ledger.account.equity)
 
 
-def test_a_position_whose_price_is_not_known_stays_unknown(tmp_path: Path) -> None:
+def unmarked() -> Saved:
+    """A memory of a position without a price."""
+    return Saved(ACCOUNT, 3, positions=(SavedPosition("AAPL", 5.0, 10.0, 10.0, math.nan, 5.0, 10.0, 50.0),))
+
+
+def test_a_position_whose_price_is_not_known_stays_unknown() -> None:
     ledger, costs = books("AAPL")
-    restore(
-        Saved(ACCOUNT, 1, positions=(SavedPosition("AAPL", 5.0, 10.0, 10.0, math.nan, 5.0, 10.0, 50.0),)),
-        ledger,
-        costs,
-        1,
-    )
+    restore(unmarked(), ledger, costs, 3)
     assert costs.basis(0).quantity == 5.0
     assert math.isnan(ledger.positions[0].mark)
     assert math.isnan(ledger.account.equity)
-    ledger.note_image(0, 11.0, math.nan, math.nan, 2)
+    ledger.note_image(0, 11.0, math.nan, math.nan, 4)
     ledger.set_rate("USD", 1.0)
     assert ledger.positions[0].unrealised == 5.0
+
+
+def test_a_price_that_the_tape_knows_is_newer_than_that_of_the_memory() -> None:
+    ledger, costs = books("AAPL")
+    ledger.note_image(0, 12.0, math.nan, math.nan, 2)
+    restore(unmarked(), ledger, costs, 3)
+    assert ledger.positions[0].unrealised == 10.0
+    ledger, costs = books("AAPL")
+    ledger.note_image(0, 12.0, math.nan, math.nan, 4)
+    remembered = dataclasses.replace(unmarked().positions[0], mark=11.0)
+    restore(dataclasses.replace(unmarked(), positions=(remembered,)), ledger, costs, 5)
+    assert ledger.positions[0].unrealised == 10.0
 
 
 @pytest.mark.parametrize(

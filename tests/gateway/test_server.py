@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ from gateway.protocol.wire import REQUEST_BYTES_MAX, FrameReader, frame
 from gateway.scenario import Scenario
 from gateway.server import GatewayServer, ServerEvent, What
 from gateway.settings import GatewaySettings, Limits
-from papertape.core.errors import ConfigError, PeerError
+from papertape.core.errors import ConfigError, DataError, PeerError
 from papertape.core.model import NS_PER_S
 from papertape.core.series import Tape
 from papertape.core.timers import NEVER
@@ -568,6 +569,30 @@ def test_a_fault_of_ours_ends_the_run_with_its_error(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(ZeroDivisionError):
         within(test)
+
+
+def test_an_account_that_lasts_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def test() -> None:
+        kept = tmp_path / "account.sqlite"
+        async with Served(driver=Waiting(), store=kept) as served:
+            peer = await served.peer().start()
+            peer.ask(buy(1))
+            await peer.until(lambda each: isinstance(each, replies.OpenOrder))
+            served.server.play(START + 5 * NS_PER_S, 1_000)
+            served.server.pump()
+            await peer.until(lambda each: isinstance(each, replies.Execution))
+        async with Served(driver=Waiting(), store=kept) as served:
+            assert START < served.server.tws.now <= START + 5 * NS_PER_S
+            peer = await served.peer().start()
+            assert peer.seen[1] == replies.NextValidId(2)
+            peer.ask(requests.Positions())
+            row = await peer.until(lambda each: isinstance(each, replies.PositionRow))
+            assert isinstance(row, replies.PositionRow)
+            assert row.position == 100.0
+        with pytest.raises(DataError, match="the tape has nothing after that; play later data, or name another file"):
+            make_server(tape(), GatewaySettings(), end=START, store=kept)
+
+    within(test)
 
 
 # -- faults --------------------------------------------------------------------------------------------------------

@@ -144,3 +144,11 @@ def test_subscriptions_end_with_their_client_and_nobody_else_hears_of_it():
 @pytest.mark.parametrize("version", [157, 176, 200])
 def test_settings_offer_any_version_that_the_tables_describe(version: int):
     assert GatewaySettings(server_version=version).server_version == version
+
+
+def test_a_play_that_is_given_an_end_stops_there():
+    desk = Desk(TAPE, end=3.6)
+    while desk.tws.next_ts != NEVER:
+        last = desk.tws.next_ts
+        desk.tws.play_next()
+    assert last == ns(4)

@@ -18,8 +18,10 @@ import logging
 import queue
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from decimal import Decimal
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 MODULES = {
@@ -82,12 +84,16 @@ def plain(value: Any) -> Any:
         return value.decode("ascii", "backslashreplace")
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
     if isinstance(value, list | tuple | set):
         return [plain(each) for each in value]
     if isinstance(value, dict):
         return {str(key): plain(each) for key, each in value.items()}
     if dataclasses.is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if not hasattr(value, "__dict__"):
+        return str(value)
     return {key: plain(each) for key, each in vars(value).items()}
 
 
@@ -140,7 +146,7 @@ class Maker:
         return value
 
 
-class WatchedFields(tuple):  # type: ignore[type-arg] # runs on every client's Python
+class WatchedFields(tuple[bytes, ...]):  # noqa: SLOT001 - of variable size: it can not have any
     """A message's fields that remember how many were looked at one by one."""
 
     watched: list[Iterator[bytes]] = []  # noqa: RUF012 - the probe is one process with one list
@@ -178,6 +184,7 @@ def ibapi_seen(work: dict[str, Any]) -> dict[str, Any]:
     heard.clear()
 
     read_fields = comm.read_fields
+    decoder = decoder_class(wrapper, work["version"])
     comm.read_fields = lambda text: WatchedFields(read_fields(text))
     read = []
     for payload in work["payloads"]:
@@ -185,7 +192,7 @@ def ibapi_seen(work: dict[str, Any]) -> dict[str, Any]:
         client = client_module.EClient(wrapper)
         client.conn = Connection(connected=False)
         client.serverVersion_ = work["version"]
-        client.decoder = decoder_class(wrapper, work["version"])
+        client.decoder = decoder
         client.msg_queue = queue.Queue()
         client.msg_queue.put(bytes.fromhex(payload))
         client.run()
@@ -199,6 +206,9 @@ def ib_async_seen(work: dict[str, Any]) -> dict[str, Any]:
     heard: list[Any] = []
 
     class Wrapper:
+        defaultTimezone = UTC  # noqa: N815 - the client's name
+        ib = SimpleNamespace(TimezoneTWS="")
+
         def __getattr__(self, name: str) -> Callable[..., None]:
             return lambda *args: heard.append([name, plain(args)])
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.protocol import requests as ask
-from gateway.protocol.codec import decode_request, encode_request
+from gateway.protocol.codec import decode_request, encode_reply, encode_request
 from gateway.protocol.contract import ComboLeg, Contract, DeltaNeutral
 from gateway.protocol.order import Condition, Order
+from gateway.protocol.replies import CompletedOrder, OpenOrder, OrderState
 from gateway.protocol.wire import FrameReader
 
 Probe = Callable[[str, int, list[Any], list[bytes]], dict[str, Any]]
@@ -229,28 +230,21 @@ def conditional(client: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Ca
         Condition(6, True, False, "1000", 8314, "NYSE"),
         Condition(7, True, True, "1.5", 8314, "NYSE"),
     )
-    if client == "vasync":
-        of_client: list[dict[str, Any]] = [
-            {"type": 1, "conjunction": "a", "isMore": True, "price": 309.16, "conId": 265598, "exch": "SMART",
-             "triggerMethod": 2},
-            {"type": 3, "conjunction": "o", "isMore": False, "time": "20261122 10:00:00 US/Eastern"},
-            {"type": 4, "conjunction": "a", "isMore": True, "percent": 30},
-            {"type": 5, "conjunction": "o", "secType": "STK", "exch": "SMART", "symbol": "MSFT"},
-            {"type": 6, "conjunction": "a", "isMore": False, "volume": 1000, "conId": 8314, "exch": "NYSE"},
-            {"type": 7, "conjunction": "a", "isMore": True, "changePercent": 1.5, "conId": 8314, "exch": "NYSE"},
-        ]  # fmt: skip
-    else:
-        of_client = [
-            {"type": 1, "isConjunctionConnection": True, "isMore": True, "price": 309.16, "conId": 265598,
-             "exchange": "SMART", "triggerMethod": 2},
-            {"type": 3, "isConjunctionConnection": False, "isMore": False, "time": "20261122 10:00:00 US/Eastern"},
-            {"type": 4, "isConjunctionConnection": True, "isMore": True, "percent": 30},
-            {"type": 5, "isConjunctionConnection": False, "secType": "STK", "exchange": "SMART", "symbol": "MSFT"},
-            {"type": 6, "isConjunctionConnection": True, "isMore": False, "volume": 1000, "conId": 8314,
-             "exchange": "NYSE"},
-            {"type": 7, "isConjunctionConnection": True, "isMore": True, "changePercent": 1.5, "conId": 8314,
-             "exchange": "NYSE"},
-        ]  # fmt: skip
+    of_client: list[dict[str, Any]] = [
+        {"type": 1, "both": True, "isMore": True, "price": 309.16, "conId": 265598, "exchange": "SMART",
+         "triggerMethod": 2},
+        {"type": 3, "both": False, "isMore": False, "time": "20261122 10:00:00 US/Eastern"},
+        {"type": 4, "both": True, "isMore": True, "percent": 30},
+        {"type": 5, "both": False, "secType": "STK", "exchange": "SMART", "symbol": "MSFT"},
+        {"type": 6, "both": True, "isMore": False, "volume": 1000, "conId": 8314, "exchange": "NYSE"},
+        {"type": 7, "both": True, "isMore": True, "changePercent": 1.5, "conId": 8314, "exchange": "NYSE"},
+    ]  # fmt: skip
+    for one in of_client:
+        both = one.pop("both")
+        if client == "vasync":
+            one |= {"conjunction": "a" if both else "o"} | ({"exch": one.pop("exchange")} if "exchange" in one else {})
+        else:
+            one["isConjunctionConnection"] = both
     order = Order(**{**ours, "type": "LMT", "conditions": conditions, "conditions_cancel": True,
                      "conditions_ignore_hours": False})  # fmt: skip
     terms = {**theirs, "orderType": "LMT", "conditions": of_client, "conditionsCancelOrder": True}
@@ -399,11 +393,6 @@ def by_name_only(client: str) -> list[Call]:
     return calls if client in IBAPI else []
 
 
-def at_version(request: ask.Request, version: int) -> ask.Request:
-    """What is left of a request at a server version, by the same tables: a check of order and number of fields."""
-    return decode_request(encode_request(request, version)[4:], version)
-
-
 @pytest.mark.parametrize(("client", "version"), CASES)
 def test_what_a_client_sends_is_what_was_asked(client: str, version: int, probe: Probe) -> None:
     calls = [
@@ -419,7 +408,8 @@ def test_what_a_client_sends_is_what_was_asked(client: str, version: int, probe:
     assert seen["refused"] == []
     assert len(payloads) == len(calls)
     for payload, (meant, method, _) in zip(payloads, calls, strict=True):
-        assert repr(decode_request(payload, version)) == repr(at_version(meant, version)), method
+        at_version = decode_request(encode_request(meant, version)[4:], version)
+        assert repr(decode_request(payload, version)) == repr(at_version), method
 
 
 @pytest.mark.parametrize(("client", "version"), [("v981", 157), ("v1050", 176), ("v1050", 200)])
@@ -435,3 +425,75 @@ def test_terms_that_a_version_has_reach_the_order(client: str, version: int, pro
     assert {len(bytes.fromhex(each)[4:].split(b"\0")) - 2 for each in seen["sent"][:1]} == {
         {157: 109, 176: 114, 200: 118}[version]
     }
+
+
+NEVER_SAID = {
+    "transmit", "overridePercentageConstraints", "scaleTable", "activeStartTime", "activeStopTime", "algoId",
+    "orderMiscOptions", "mifid2DecisionMaker", "mifid2DecisionAlgo", "mifid2ExecutionTrader", "mifid2ExecutionAlgo",
+    "advancedErrorOverride", "manualOrderTime", "externalUserId",
+}  # fmt: skip
+SAID_SINCE = {"extOperator": 193, "manualOrderIndicator": 193}
+NEVER_COMPLETED = NEVER_SAID | {
+    "extOperator", "manualOrderIndicator", "parentId", "blockOrder", "auctionStrategy", "eTradeOnly",
+    "firmQuoteOnly", "nbboPriceCap", "optOutSmartRouting", "whatIf", "triggerPrice", "adjustedOrderType",
+    "adjustedStopPrice", "adjustedStopLimitPrice", "adjustedTrailingAmount", "adjustableTrailingUnit",
+    "softDollarTier", "discretionaryUpToLimitPrice", "usePriceMgmtAlgo", "duration", "postToAts",
+    "includeOvernight", "deltaNeutralSettlingFirm", "deltaNeutralClearingAccount", "deltaNeutralClearingIntent",
+    "deltaNeutralOpenClose",
+}  # fmt: skip
+
+
+def repeated(terms: dict[str, Any], version: int, never: set[str]) -> dict[str, Any]:
+    """Terms of a client's order as it should find them in what the server says."""
+    said = {k: v for k, v in terms.items() if k not in never and version >= SAID_SINCE.get(k, 157)}
+    if version >= 177:
+        said.pop("faProfile", None)
+    if "conditions" in said:
+        said["conditions"] = [{k: v for k, v in one.items() if k != "type"} for one in said["conditions"]]
+    if "softDollarTier" in said:
+        said["softDollarTier"] = dict(zip(("name", "val", "displayName"), said["softDollarTier"], strict=True))
+    for pairs in ("algoParams", "smartComboRoutingParams"):
+        if pairs in said:
+            said[pairs] = [{"tag": tag, "value": value} for tag, value in said[pairs]]
+    if "orderComboLegs" in said:
+        said["orderComboLegs"] = [{"price": price} for price in said["orderComboLegs"]]
+    return said
+
+
+def differences(meant: Any, heard: Any, where: str = "") -> list[str]:
+    """Where what a client heard is not what was meant, of what is named."""
+    if isinstance(meant, dict):
+        return [d for key, value in meant.items() for d in differences(value, heard[key], f"{where}.{key}")]
+    if isinstance(meant, list):
+        if len(meant) != len(heard):
+            return [f"{where}: {len(meant)} meant, {len(heard)} heard"]
+        return [d for at, value in enumerate(meant) for d in differences(value, heard[at], f"{where}[{at}]")]
+    return [] if meant == heard else [f"{where}: {meant!r} meant, {heard!r} heard"]
+
+
+@pytest.mark.parametrize(("client", "version"), [case for case in CASES if case != ("vasync", 158)])
+def test_an_order_comes_back_as_it_was_placed(client: str, version: int, probe: Probe) -> None:
+    calls = placed_orders(client, version)
+    sent = probe(client, version, [[method, args] for _, method, args in calls], [])["sent"]
+    placed = [decode_request(bytes.fromhex(each)[4:], version) for each in sent]
+    state = OrderState("Submitted")
+    frames = []
+    for each in placed:
+        assert isinstance(each, ask.PlaceOrder)
+        frames.append(encode_reply(OpenOrder(each.order_id, 7, 9, each.contract, each.order, state), version))
+        frames.append(encode_reply(CompletedOrder(9, 0, each.contract, each.order, state, 3.0), version))
+
+    read = probe(client, version, [], [each[4:] for each in frames])["read"]
+
+    for number, (_, _, (order_id, contract, order)) in enumerate(calls):
+        (said, left), (completed, completed_left) = read[2 * number], read[2 * number + 1]
+        terms = order["Order"]
+        heard = {name: value for name, value in contract["Contract"].items()
+                 if name not in {"primaryExchange", "secIdType", "secId"}}  # fmt: skip
+        assert [name for name, _ in said + completed] == ["openOrder", "completedOrder"], said
+        assert (left, completed_left) == (0, 0)
+        assert said[0][1][0] == order_id
+        meant = [order_id, heard, repeated(terms, version, NEVER_SAID), {"status": "Submitted"}]
+        assert differences(meant, said[0][1]) == []
+        meant = [heard, repeated(terms, version, NEVER_COMPLETED), {"status": "Submitted"}]
+        assert differences(meant, completed[0][1]) == []

@@ -1,0 +1,99 @@
+"""The simulated TWS under load: every trade of fifty symbols to four clients, one of which trades."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import Bound, Direction, Plan, Row, Timing
+
+LOST = Bound(Direction.AT_MOST, 0.0, None, " messages")
+MEMORY = Bound(Direction.AT_MOST, 10.0, None, " % more memory")
+LATENESS = Bound(Direction.AT_MOST, 1.0, None, " s behind the clock")
+CARRIED = Bound(Direction.AT_LEAST, 20_000.0, None, " ticks/s")
+CLIENTS = 4
+SYMBOLS = 50
+RATE = 20_000
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server measured (times in s), and how many ticks each client received."""
+
+    seconds: float
+    memory_begin: int
+    memory_end: int
+    late: float
+    reaction: tuple[float, float]
+    fill: tuple[float, float]
+    whole: tuple[float, float]
+    fills: int
+    received: tuple[int, ...]
+
+
+def measure(plan: Plan) -> Iterator[Row]:
+    """At the rate that must be carried, then as fast as it goes."""
+    seconds = plan.size(60, 2)
+    rate = plan.size(RATE, 2_000)
+    load = run(rate, seconds, "1")
+    expected = rate * seconds
+    lost = sum(expected - each for each in load.received)
+    what = f"simulated TWS: {rate:,} trades/s of {SYMBOLS} symbols to each of {CLIENTS} clients for {seconds} s"
+    times = "; ".join(
+        f"{name} p50 {1e3 * p50:.2f} ms, p99 {1e3 * p99:.2f} ms"
+        for name, (p50, p99) in (
+            ("tick written to order read", load.reaction), ("order read to fill written", load.fill),
+            ("tick written to fill written", load.whole),
+        )
+    )  # fmt: skip
+    gap = 1e3 * SYMBOLS / rate
+    yield Row(f"{what}: messages lost", LOST, float(lost), (), f"{sum(load.received):,} were received")
+    yield Row(f"{what}: behind the clock at most", LATENESS, load.late, (), "")
+    growth = 100.0 * (load.memory_end / load.memory_begin - 1.0) if load.memory_begin else 0.0
+    note = f"{load.memory_begin / 1e6:.0f} MB in the first quarter, {load.memory_end / 1e6:.0f} MB in the last"
+    yield Row(f"{what}: resident memory, last quarter against first", MEMORY, growth, (), note)
+    most = run(rate, seconds, "max")
+    carried = expected / most.seconds
+    side = Timing("server", (most.seconds,), expected)
+    note = f"{sum(expected - each for each in most.received)} messages lost; at {rate:,}/s and {load.fills} orders, of which a fill needs the symbol's next trade ({gap:.2f} ms apart): {times}"
+    yield Row(f"simulated TWS: most trades/s, each to {CLIENTS} clients that read all", CARRIED, carried, (side,), note)
+
+
+def run(rate: int, seconds: int, speed: str) -> Load:
+    """One load: a server and its clients, each in a process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.gateway_server", str(SYMBOLS), str(rate), str(seconds), speed],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    assert server.stdin is not None, "it is a pipe"
+    assert server.stdout is not None, "it is a pipe"
+    clients = None
+    try:
+        port = json.loads(server.stdout.readline())["port"]
+        clients = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.gateway_clients", str(port), str(CLIENTS), str(SYMBOLS), str(rate * seconds)],
+            stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        assert clients.stdout is not None, "it is a pipe"
+        if clients.stdout.readline() != "ready\n":
+            raise RuntimeError("the clients could not connect")
+        server.stdin.write("\n")
+        server.stdin.flush()
+        said = json.loads(server.stdout.readline())
+        received = json.loads(clients.stdout.readline())
+    finally:
+        for process in (clients, server):
+            if process is not None:
+                process.terminate()
+                process.wait(10)
+    return Load(
+        said["seconds"], said["memory_begin"], said["memory_end"], said["late"], tuple(said["reaction"]),
+        tuple(said["fill"]), tuple(said["whole"]), said["fills"], tuple(received),
+    )  # fmt: skip
