@@ -10,7 +10,7 @@ import datetime as dt
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.gateway.clients.comparing import Difference, below, of
+from tests.gateway.clients.comparing import Difference, Same, below, of
 from tests.gateway.clients.script import ZONE
 
 LOT = 100
@@ -61,7 +61,7 @@ def trade_in_lots(has: Any, lacks: Any) -> bool:
     return bool(numbers[0] == shares and mine[5:] == yours[5:])
 
 
-def nothing_else(*values: Any) -> Any:
+def nothing_else(*values: Any) -> Same:
     """The one which lacks the field has nothing there, or one of these values."""
     return lambda has, lacks: lacks is None or lacks in values
 
@@ -87,6 +87,8 @@ KNOWN: tuple[Difference, ...] = (
     Difference(
         "contractDetails", "1.suggestedSizeIncrement", below(164), "sizes have rules from server version 164 on"
     ),
+    Difference("contractDetails", "1.minSize", of("ib_async"), _DEFAULTS, nothing_else(0)),
+    Difference("contractDetails", "1.*izeIncrement", of("ib_async"), _DEFAULTS, nothing_else(0)),
     Difference("contractDetails", "1.mdSizeMultiplier", of("9.81", "ib_async"), "later clients have no such field"),
     Difference("scannerData", "2.mdSizeMultiplier", of("9.81"), _DEFAULTS, nothing_else(0)),
     Difference("scannerData", "2.mdSizeMultiplier", of("ib_async"), _DEFAULTS, nothing_else(1)),

@@ -21,7 +21,9 @@ def requirements(lock: Path) -> list[str]:
 @pytest.mark.parametrize("name", ["build", *(each.name for each in CLIENTS)])
 def test_a_clients_lock_names_no_place_and_hashes_everything(name: str) -> None:
     lock = LOCKS / f"{name}.lock"
-    assert not re.search(r"https?:|file:|--index|--extra-index|--find-links|--trusted", lock.read_text(encoding="utf-8"))
+    assert not re.search(
+        r"https?:|file:|--index|--extra-index|--find-links|--trusted", lock.read_text(encoding="utf-8")
+    )
     found = requirements(lock)
     assert found
     assert [each[:60] for each in found if "==" not in each or "--hash=sha256:" not in each] == []
