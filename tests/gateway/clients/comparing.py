@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.gateway.clients.recording import Callback, Head
 
-EMPTY = (None, "", [], {})
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 Rule = Callable[[Head], bool]
 
@@ -83,9 +83,7 @@ def _shown(callback: Callback | None) -> str:
     return "nothing" if callback is None else f"{callback.at} {callback.name}{callback.arguments}"[:400]
 
 
-def _values(
-    a: Callback, b: Callback, applying: Sequence[tuple[Difference, bool]], met: set[Difference]
-) -> list[str]:
+def _values(a: Callback, b: Callback, applying: Sequence[tuple[Difference, bool]], met: set[Difference]) -> list[str]:
     """What differs between the arguments of two callbacks of one name; ``applying``: whether the first one lacks it."""
     left, right = _leaves(a.arguments), _leaves(b.arguments)
     found = []

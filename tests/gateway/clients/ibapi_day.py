@@ -140,16 +140,15 @@ class Connection(Heard, CLIENT.EClient):  # type: ignore[misc]
 
 
 class Complaints(logging.Handler):
-    """The library logs messages that it could not decode, and drops them: here they are heard."""
+    """Errors that the library only logs are heard, too. Of a message that it could not decode it makes a callback."""
 
     def __init__(self, recorder: Recorder) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.ERROR)
         self.recorder = recorder
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Record errors, and what the library says at a lower level of messages that it drops."""
-        if record.levelno >= logging.ERROR or "BadMessage" in record.getMessage():
-            self.recorder.callback(0, -1, "log", [record.getMessage()])
+        """Record it."""
+        self.recorder.callback(0, -1, "log", [record.getMessage()])
 
 
 class LockedFile:
@@ -205,7 +204,7 @@ def main(port: int, script: str, target: str) -> int:
     with open(target, "w", encoding="utf-8") as file:
         recorder = Recorder(LockedFile(file))
         logging.getLogger("ibapi").addHandler(Complaints(recorder))
-        logging.getLogger("ibapi").setLevel(logging.INFO)
+        logging.getLogger("ibapi").setLevel(logging.ERROR)
         seats = [Seat(client, rows, recorder) for client in sorted({row.client for row in rows})]
         versions = [seat.connect(port) for seat in seats]
         recorder.head(Head("ibapi", release(), versions[0]))

@@ -10,7 +10,7 @@ import datetime as dt
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.gateway.clients.comparing import Difference, below, of
+from tests.gateway.clients.comparing import Difference, Same, below, of
 from tests.gateway.clients.script import ZONE
 
 LOT = 100
@@ -32,12 +32,12 @@ def moment(text: Any) -> dt.datetime | None:
     """A time as any version spells it; None where it is none. Without a zone it is the exchange's."""
     if not isinstance(text, str):
         return None
-    try:
-        return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
-    except ValueError:
-        day, clock, *zone = text.split()
-        at = dt.datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S")
-        return at.replace(tzinfo=ZoneInfo(zone[0]) if zone else ZONE).astimezone(dt.UTC)
+    day, *rest = text.split()
+    clock, *zone = rest or [""]
+    at = dt.datetime.fromisoformat(f"{day} {clock}".strip())
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=ZoneInfo(zone[0]) if zone else ZONE)
+    return at.astimezone(dt.UTC)
 
 
 def same_moment(has: Any, lacks: Any) -> bool:
@@ -61,7 +61,7 @@ def trade_in_lots(has: Any, lacks: Any) -> bool:
     return bool(numbers[0] == shares and mine[5:] == yours[5:])
 
 
-def nothing_else(*values: Any) -> Any:
+def nothing_else(*values: Any) -> Same:
     """The one which lacks the field has nothing there, or one of these values."""
     return lambda has, lacks: lacks is None or lacks in values
 
@@ -84,7 +84,11 @@ KNOWN: tuple[Difference, ...] = (
     # contracts
     Difference("contractDetails", "1.minSize", below(164), "sizes have rules from server version 164 on"),
     Difference("contractDetails", "1.sizeIncrement", below(164), "sizes have rules from server version 164 on"),
-    Difference("contractDetails", "1.suggestedSizeIncrement", below(163), "sizes have rules from server version 163 on"),
+    Difference(
+        "contractDetails", "1.suggestedSizeIncrement", below(164), "sizes have rules from server version 164 on"
+    ),
+    Difference("contractDetails", "1.minSize", of("ib_async"), _DEFAULTS, nothing_else(0)),
+    Difference("contractDetails", "1.*izeIncrement", of("ib_async"), _DEFAULTS, nothing_else(0)),
     Difference("contractDetails", "1.mdSizeMultiplier", of("9.81", "ib_async"), "later clients have no such field"),
     Difference("scannerData", "2.mdSizeMultiplier", of("9.81"), _DEFAULTS, nothing_else(0)),
     Difference("scannerData", "2.mdSizeMultiplier", of("ib_async"), _DEFAULTS, nothing_else(1)),
@@ -96,7 +100,9 @@ KNOWN: tuple[Difference, ...] = (
     Difference("openOrder", "3.marginCurrency", below(195), "margins are told more fully from server version 195 on"),
     Difference("completedOrder", "1.eTradeOnly", of("9.81"), _DEFAULTS, nothing_else(True)),
     Difference("completedOrder", "1.firmQuoteOnly", of("9.81"), _DEFAULTS, nothing_else(True)),
-    Difference("openOrder", "2.openClose", of("ib_async"), "its orders say O where others say nothing", nothing_else("O")),
+    Difference(
+        "openOrder", "2.openClose", of("ib_async"), "its orders say O where others say nothing", nothing_else("O")
+    ),
     Difference(
         "completedOrder", "1.openClose", of("ib_async"), "its orders say O where others say nothing", nothing_else("O")
     ),

@@ -26,8 +26,8 @@ def _cancel(clock: str, n: int, client: int = A) -> Row:
 
 def _history(clock: str, number: int, contract: Made, duration: str, bar: str, what: str, date_format: int = 1,
              keep: bool = False, end: str = "") -> Row:  # fmt: skip
-    arguments = (number, contract, end, duration, bar, what, 1, date_format, keep, [])
-    return row(clock, A, "reqHistoricalData", *arguments)
+    options: list[Made] = []
+    return row(clock, A, "reqHistoricalData", number, contract, end, duration, bar, what, 1, date_format, keep, options)
 
 
 _REFERENCE: tuple[Row, ...] = (

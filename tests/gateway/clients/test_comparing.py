@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.gateway.clients.comparing import Difference, below, compare, of
+from tests.gateway.clients.known_differences import same_moment, trade_in_lots
 from tests.gateway.clients.recording import Callback, Head, Recorder, plain, read
 
 NEW = Head("ibapi", "ibapi-stable 10.50.2", 200)
@@ -119,7 +120,7 @@ class Kind(enum.Enum):
         (Decimal(2**127 - 1), None),
         (float(2**127 - 1), None),
         (Decimal("100.50"), 100.5),
-        (Decimal("3"), 3),
+        (Decimal(3), 3),
         (3.0, 3),
         (1.7976931348623157e308, None),
         (2**31 - 1, None),
@@ -155,3 +156,34 @@ def test_what_was_recorded_is_read_again() -> None:
 def test_a_recording_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="none was connected"):
         read([])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("20231124 09:30:00 US/Eastern", "20231124  09:30:00", True),
+        ("20231124 09:30:00 US/Eastern", "2023-11-24T14:30:00+00:00", True),
+        ("20231124 14:30:00 UTC", "20231124  09:30:00", True),
+        ("20231124", "20231124", True),
+        ("20231124 09:30:00 US/Eastern", "20231124  09:30:01", False),
+        ("20231124 09:30:00 US/Eastern", "20231124  14:30:00", False),
+        (None, None, False),
+    ],
+)
+def test_times_are_the_same_in_all_spellings(one: str | None, other: str | None, same: bool) -> None:
+    assert same_moment(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("shares", "lots", "same"),
+    [
+        ("100.02;200;1700836224000;29;100.01;true", "100.02;2;1700836224000;29;100.01;true", True),
+        ("100.02;200.000;1700836224000;29.0;100.01;true", "100.02;2;1700836224000;29;100.01;true", True),
+        ("100.02;200;1700836224000;29;100.01;true", "100.02;2;1700836224001;29;100.01;true", False),
+        ("100.02;200;1700836224000;29;100.01;true", "100.03;2;1700836224000;29;100.01;true", False),
+        ("100.02;200;1700836224000;29;100.01;true", "100.02;200;1700836224000;29;100.01;true", False),
+        ("100.02;200;1700836224000;29;100.01;true", "100.02;2;1700836224000;29;100.01;false", False),
+    ],
+)
+def test_a_trade_in_lots_is_compared_number_by_number(shares: str, lots: str, same: bool) -> None:
+    assert trade_in_lots(shares, lots) is same
