@@ -95,7 +95,7 @@ def a_market() -> tuple[Any, ...]:
 
 def test_no_request_however_odd_raises_and_every_answer_can_be_read():
     rng = random.Random(SEED)
-    print(f"rerun with GATEWAY_FUZZ_SEED={SEED}")  # noqa: T201
+    print(f"rerun with GATEWAY_FUZZ_SEED={SEED}")
     desk = Desk(*a_market(), limits=UNLIMITED)
     clients: list[Client] = [desk.client(10 + k, version) for k, version in enumerate(VERSIONS)]
     kinds = samples()
