@@ -1,7 +1,7 @@
-"""Clients of a simulated TWS under load, in a process of their own: ``python -m benchmarks.gateway_clients PORT COUNT SYMBOLS TICKS``.
+"""Clients of a simulated TWS under load, in a process of their own: ``python -m benchmarks.gateway_clients PORT COUNT SYMBOLS TICKS MODE``.
 
-They subscribe to every trade of all symbols and count what comes; the first one answers a tick every now and then with
-a market order. Prints ``ready`` when all have subscribed, and at the end what each received, as a line of JSON.
+They subscribe to every trade of all symbols and count what comes. With MODE "trade" the first one answers a tick every
+now and then with a market order, with "lockstep" all answer each marker. Prints ``ready`` when all have subscribed, and at the end what each received, as a line of JSON.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from gateway.protocol.codec import encode_request
 from gateway.protocol.contract import Contract
 from gateway.protocol.handshake import ClientHandshake
 from gateway.protocol.order import Order
-from gateway.protocol.requests import PlaceOrder, StartApi, TickByTick
+from gateway.protocol.requests import CurrentTime, PlaceOrder, StartApi, TickByTick
 
 VERSION = 200
+ANSWER = encode_request(CurrentTime(), VERSION)
 ORDER_EVERY_S = 0.02
 QUIET_S = 5.0
 """Without a tick for so long a client is done."""
@@ -26,11 +27,11 @@ QUIET_S = 5.0
 class Counting:
     """One client: counts tick-by-tick trades, and trades itself where it is the first."""
 
-    def __init__(self, client_id: int, symbols: int) -> None:
+    def __init__(self, client_id: int, symbols: int, mode: str) -> None:
         self.client_id = client_id
+        self.mode = mode
         self.symbols = symbols
         self.ticks = 0
-        self.others = 0
         self._rest = b""
         self._next_order = 0.0
         self._orders = 0
@@ -58,12 +59,12 @@ class Counting:
             if data[at + 4 : at + 7] == b"99\0":
                 ticks += 1
                 last = at
-            else:
-                self.others += 1
+            elif self.mode == "lockstep" and data[at + 4 : at + 7] == b"49\0":
+                self.writer.write(ANSWER)
             at = beyond
         self.ticks += ticks
         self._rest = data[at:]
-        if self.client_id == 1 and last >= 0:
+        if self.mode == "trade" and self.client_id == 1 and last >= 0:
             self._trade(data[last + 7 : last + 12])
 
     def _trade(self, begin: bytes) -> None:
@@ -79,8 +80,8 @@ class Counting:
         self.writer.write(encode_request(PlaceOrder(self._orders, stock(symbol), order), VERSION))
 
     async def run(self, expected: int) -> None:
-        """Read until all ticks are there, or none has come for a while."""
-        while self.ticks < expected:
+        """Read until all ticks are there (in lockstep: to the tape's end), or nothing has come for a while."""
+        while self.ticks < expected or self.mode == "lockstep":
             try:
                 data = await asyncio.wait_for(self.reader.read(1 << 20), QUIET_S)
             except TimeoutError:
@@ -96,12 +97,13 @@ def stock(k: int) -> Contract:
     return Contract(symbol=f"S{k:02d}", type="STK", exchange="SMART", currency="USD")
 
 
-async def main(port: int, count: int, symbols: int, expected: int) -> None:
+async def main(port: int, count: int, symbols: int, expected: int, mode: str) -> None:
     """Connect all, then read."""
-    clients = [Counting(k + 1, symbols) for k in range(count)]
+    clients = [Counting(k + 1, symbols, mode) for k in range(count)]
     for each in clients:
         await each.connect(port)
-    await asyncio.sleep(1.0)
+    if mode != "lockstep":
+        await asyncio.sleep(1.0)  # their subscriptions are there
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.gather(*(each.run(expected) for each in clients))
@@ -109,4 +111,5 @@ async def main(port: int, count: int, symbols: int, expected: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:5])))
+    port, count, symbols, expected = map(int, sys.argv[1:5])
+    asyncio.run(main(port, count, symbols, expected, sys.argv[5]))

@@ -16,6 +16,7 @@ LOST = Bound(Direction.AT_MOST, 0.0, None, " messages")
 MEMORY = Bound(Direction.AT_MOST, 10.0, None, " % more memory")
 LATENESS = Bound(Direction.AT_MOST, 1.0, None, " s behind the clock")
 CARRIED = Bound(Direction.AT_LEAST, 20_000.0, None, " ticks/s")
+STEPS = Bound(Direction.AT_LEAST, 1_000.0, 11_000.0, " steps/s")
 CLIENTS = 4
 SYMBOLS = 50
 RATE = 20_000
@@ -63,9 +64,20 @@ def measure(plan: Plan) -> Iterator[Row]:
     side = Timing("server", (most.seconds,), expected)
     note = f"{sum(expected - each for each in most.received)} messages lost; at {rate:,}/s and {load.fills} orders, of which a fill needs the symbol's next trade ({gap:.2f} ms apart): {times}"
     yield Row(f"simulated TWS: most trades/s, each to {CLIENTS} clients that read all", CARRIED, carried, (side,), note)
+    yield lockstep(plan)
 
 
-def run(rate: int, seconds: int, speed: str) -> Load:
+def lockstep(plan: Plan) -> Row:
+    """Steps of one trade each, with one client that answers every marker."""
+    steps = plan.size(100_000, 4_000)
+    load = run(steps // 2, 2, "lockstep", clients=1)
+    lost = steps - load.received[0]
+    side = Timing("server", (load.seconds,), steps)
+    what = "simulated TWS in lockstep: steps/s, each with a trade, a marker and its answer over a socket"
+    return Row(what, STEPS, steps / load.seconds, (side,), f"{lost} messages lost")
+
+
+def run(rate: int, seconds: int, speed: str, clients: int = CLIENTS) -> Load:
     """One load: a server and its clients, each in a process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
@@ -74,22 +86,24 @@ def run(rate: int, seconds: int, speed: str) -> Load:
     )  # fmt: skip
     assert server.stdin is not None, "it is a pipe"
     assert server.stdout is not None, "it is a pipe"
-    clients = None
+    readers = None
+    mode = "lockstep" if speed == "lockstep" else "trade"
     try:
         port = json.loads(server.stdout.readline())["port"]
-        clients = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.gateway_clients", str(port), str(CLIENTS), str(SYMBOLS), str(rate * seconds)],
+        counts = map(str, (port, clients, SYMBOLS, rate * seconds))
+        readers = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.gateway_clients", *counts, mode],
             stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
-        assert clients.stdout is not None, "it is a pipe"
-        if clients.stdout.readline() != "ready\n":
+        assert readers.stdout is not None, "it is a pipe"
+        if readers.stdout.readline() != "ready\n":
             raise RuntimeError("the clients could not connect")
         server.stdin.write("\n")
         server.stdin.flush()
         said = json.loads(server.stdout.readline())
-        received = json.loads(clients.stdout.readline())
+        received = json.loads(readers.stdout.readline())
     finally:
-        for process in (clients, server):
+        for process in (readers, server):
             if process is not None:
                 process.terminate()
                 process.wait(10)

@@ -17,7 +17,8 @@ import numpy as np
 
 from gateway.clients import Client
 from gateway.connection import Connection
-from gateway.drivers import AsFast, Driver, Paced
+from gateway.drivers import AsFast, Driver, InLockstep, Paced
+from gateway.lockstep import Lockstep
 from gateway.market import Market
 from gateway.protocol.replies import Execution, Reply
 from gateway.protocol.requests import PlaceOrder, Request
@@ -96,12 +97,20 @@ def rss_bytes() -> int:
 
 
 async def serve(symbols: int, rate: int, seconds: int, speed: str) -> None:
-    """Play the tape once; ``speed`` as ``papertape sim`` takes it."""
+    """Play the tape once; ``speed`` as ``papertape sim`` takes it, or "lockstep" with the trader."""
     lines = 4 * symbols
     limits = Limits(market_data_lines=lines, tick_by_tick=lines, messages_per_s=10_000)
     market = Market(load_tape(symbols, rate, seconds), end=OPEN + (seconds + 2) * NS_PER_S)
-    driver: Driver = AsFast() if speed == "max" else Paced(float(speed))
-    server = Stamped(Tws(GatewaySettings(limits=limits), market), driver)
+    tws = Tws(GatewaySettings(limits=limits), market)
+    driver: Driver
+    match speed:
+        case "max":
+            driver = AsFast()
+        case "lockstep":
+            driver = InLockstep(Lockstep(tws, (TRADER,)))
+        case _:
+            driver = Paced(float(speed))
+    server = Stamped(tws, driver)
     memory: list[int] = []
     late: list[float] = []
 
@@ -109,7 +118,7 @@ async def serve(symbols: int, rate: int, seconds: int, speed: str) -> None:
         while True:
             await asyncio.sleep(1.0)
             memory.append(rss_bytes())
-            if speed != "max":
+            if speed not in ("max", "lockstep"):
                 passed = (server.tws.now - market.start) / NS_PER_S / float(speed)
                 late.append(time.perf_counter() - began - passed)
 

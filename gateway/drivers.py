@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -129,14 +130,16 @@ class AsFast(Driver):
 class InLockstep(Driver):
     """Plays in rounds (gateway/lockstep.py): after each step it waits for every client named.
 
-    A client that has been there and does not answer for ``deadline_s`` of wall time ends the run with PeerError.
+    The last answer of a round makes the next turn at once: a switch of tasks would cost as much as the turn. A client
+    that has been there and does not answer for ``deadline_s`` of wall time ends the run with PeerError.
     """
 
     def __init__(self, lockstep: Lockstep, deadline_s: float = 60.0) -> None:
         super().__init__()
         self._lockstep = lockstep
         self._deadline_s = deadline_s
-        self._came = asyncio.Event()
+        self._is_running = False
+        self._over = asyncio.Event()
 
     def received(self, server: GatewayServer, client: Client, request: Request) -> None:
         """A request waits for its round, until the tape has ended."""
@@ -148,31 +151,36 @@ class InLockstep(Driver):
         except PeerError as error:
             client.error(-1, 321, f"Error validating request.-'bN' : cause - {error}", server.tws.now)
             client.closing = str(error)
-        self._came.set()
+        if self._is_running:
+            self._turn(server)
 
     def lost(self, server: GatewayServer, client: Client) -> None:
         """The market waits until it is there again."""
         self._lockstep.disconnected(client)
 
-    async def run(self, server: GatewayServer) -> None:
-        """Play in rounds to the end of the tape, then follow the clock."""
+    def _turn(self, server: GatewayServer) -> None:
         lockstep = self._lockstep
-        has_begun = False
-        while not lockstep.is_over:
-            while not lockstep.is_ready:
-                self._came.clear()
-                try:
-                    async with asyncio.timeout(self._deadline_s if has_begun else None):
-                        await self._came.wait()
-                except TimeoutError:
-                    missing = ", ".join(map(str, lockstep.waiting_for()))
-                    raise PeerError(
-                        f"lockstep: client {missing} did not answer the marker for {self._deadline_s:g} s; "
-                        f"the run ends, since going on without it would skip what it does"
-                    ) from None
-            has_begun = True
+        while lockstep.is_ready and not lockstep.is_over:
             lockstep.turn()
             server.apply_due()
             server.pump()
-            await server.drained()
+        if lockstep.is_over:
+            self._over.set()
+
+    async def run(self, server: GatewayServer) -> None:
+        """Play in rounds to the end of the tape, then follow the clock."""
+        self._is_running = True
+        self._turn(server)
+        rounds = -1
+        while not self._over.is_set():
+            if rounds == self._lockstep.rounds > 0:
+                missing = ", ".join(map(str, self._lockstep.waiting_for()))
+                raise PeerError(
+                    f"lockstep: client {missing} did not answer the marker for {self._deadline_s:g} s; "
+                    f"the run ends, since going on without it would skip what it does"
+                )
+            rounds = self._lockstep.rounds
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._deadline_s):
+                    await self._over.wait()
         await self.follow_clock(server, 1.0)
