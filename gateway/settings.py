@@ -12,6 +12,8 @@ from brokers.sim import FillRules
 FIRST_SERVER_VERSION = 157
 LAST_SERVER_VERSION = 200
 """Server versions that the layout tables describe completely."""
+NEWEST_SERVER_VERSION = 226
+"""Above LAST_SERVER_VERSION clients send protobuf, whose message classes the extra ``ib`` brings."""
 
 
 class DataPermission(Enum):
