@@ -48,7 +48,7 @@ class GatewaySettings:
 
     ``rules`` and ``fees`` are the backtest's: with a margin multiple of 1 the account is a cash account and may not go
     short. ``data`` may name symbols with another permission than ``permission``. ``zone`` is TWS's own time zone.
-    ``server_version`` is the newest that the server offers.
+    ``server_version`` is the newest that the server offers, up to NEWEST_SERVER_VERSION.
     """
 
     account: str = "DU1234567"

@@ -124,9 +124,7 @@ def decode_request(payload: bytes, version: int) -> Request:
 
 
 def encode_request(request: Request, version: int) -> bytes:
-    """A client's whole frame, as text at every version. Of what is known by name only, just the fields up to the
-    request's number.
-    """
+    """A client's whole frame, as text at every version. Of a request known by name only: up to its own number."""
     if isinstance(request, Unsupported):
         known = _NAME_ONLY[request.id]
         fields = [str(known.number)] + ["1"] * known.request_at
