@@ -7,6 +7,7 @@ version. Replies stay text, which the public clients take at these versions. No 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
@@ -18,14 +19,20 @@ from papertape.core.errors import ConfigError
 
 BYTES_MAX = 256 << 10
 """Longest message that is taken: a hundred times the longest sound order."""
-_MESSAGES: dict[int, ProtobufMessage | NamedMessage] = {each.number: each for each in (*PROTOBUF_REQUESTS, *NAMES_ONLY)}
+_MESSAGES: Mapping[int, ProtobufMessage | NamedMessage] = {
+    **{each.number: each for each in PROTOBUF_REQUESTS},
+    **{each.number: each for each in NAMES_ONLY},
+}
 _REQUEST_FIELDS = ("reqId", "orderId")
 
 
-def check_server_version(version: int) -> None:
-    """Raise ConfigError, with one line that says how to go on, unless a server can offer this version here."""
+def check_server_version(version: int, said: str = "server version") -> None:
+    """Raise ConfigError, with one line that says how to go on, unless a server can offer this version here.
+
+    ``said`` is what whoever chose it calls it.
+    """
     if not FIRST_VERSION <= version <= NEWEST_VERSION:
-        raise ConfigError(f"server version {version}: {FIRST_VERSION} to {NEWEST_VERSION} can be spoken")
+        raise ConfigError(f"{said} {version}: {FIRST_VERSION} to {NEWEST_VERSION} can be spoken")
     if version <= LAST_VERSION:
         return
     try:
@@ -37,7 +44,7 @@ def check_server_version(version: int) -> None:
     else:
         return
     raise ConfigError(
-        f"server version {version}: above {LAST_VERSION} the message classes of ibapi are needed; "
+        f"{said} {version}: above {LAST_VERSION} the message classes of ibapi are needed; "
         f"pip install 'papertape[ib]', or offer {LAST_VERSION} ({' '.join(why.split())})"
     )
 

@@ -178,7 +178,7 @@ class Reader:
     def _take(self, reads: Mapping[str, _Read], message: Any, found: Found, where: str) -> None:
         number = self._unknown(message)
         if number is not None:
-            raise ProtocolError(f"{where}it has field {number}, which the installed ibapi does not know")
+            raise ProtocolError(f"it has field {where}{number}, which the installed ibapi does not know")
         for field, value in message.ListFields():
             read = reads.get(field.name)
             if read is None:

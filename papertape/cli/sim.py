@@ -223,7 +223,7 @@ def _settings(given: dict[str, Any]) -> GatewaySettings:
     version = given["server_version"]
     if version is None:
         version = LAST_SERVER_VERSION
-    check_server_version(version)
+    check_server_version(version, "--server-version")
     account = given["account"]
     if not (account.isascii() and account.isalnum() and len(account) <= 20):
         raise ConfigError(f'--account "{account}": letters and digits are needed, as DU1234567')
