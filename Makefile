@@ -21,7 +21,7 @@ help:
 	@echo "make check   only lint, types and import rules"
 	@echo "make bench   measure speed and memory against other engines"
 	@echo "make soak    the property tests, with many more examples"
-	@echo "make clients run the real clients of Interactive Brokers against the simulated gateway"
+	@echo "make clients seven unmodified clients of TWS's API against the simulated one"
 	@echo "make lock    resolve the dependencies anew (needs uv)"
 	@echo "make clean   remove the environment and what the tools left"
 
@@ -36,11 +36,11 @@ check: $(VENV)/.dev
 
 # Where a client cannot be had, the tests with it skip, with the reason.
 test: check
-	@$(MAKE) $(TEST_CLIENTS:%=$(CLIENTS)/%/.installed) || echo "not all clients can be had: their tests will skip" >&2
+	@$(MAKE) -k $(TEST_CLIENTS:%=$(CLIENTS)/%/.installed) || echo "not all clients can be had: their tests will skip" >&2
 	@echo "pytest"; $(PY) -m pytest -q -n 2
 
 clients: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.installed)
-	@echo "pytest, real clients"; $(PY) -m pytest -q tests/gateway/clients
+	@echo "pytest, real clients"; $(PY) -m pytest -q -n 2 tests/gateway/clients tests/gateway/protocol
 
 # Each client in an environment of its own: all install the same import name. Source distributions are built with what
 # build.lock names.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from gateway.clients import Client
 from gateway.contracts import NO_SYMBOL, NO_TYPE, UNKNOWN, Contracts, Refused
+from gateway.fanout import SHARES_SINCE
 from gateway.market import Market
 from gateway.protocol.contract import Contract
 from gateway.protocol.replies import ContractDetailsEnd, ContractDetailsRow, SymbolSample, SymbolSamples
@@ -44,7 +46,10 @@ class DefinitionsDesk:
             client.error(request.request, found.code, found.text, now)
             return
         for j in found:
-            client.send(self._row(request.request, j, now))
+            row = self._row(request.request, j, now)
+            if client.version < SHARES_SINCE:
+                row = replace(row, size_multiplier=self.contracts.lot(j))  # its market data come in lots
+            client.send(row)
         client.send(ContractDetailsEnd(request.request))
 
     def _found(self, contract: Contract) -> list[int] | Refused:

@@ -13,6 +13,8 @@ from gateway.protocol.replies import Commission, Execution
 from gateway.protocol.requests import ExecutionFilter
 from papertape.core.model import NS_PER_S
 
+DAYS_KEPT = 7
+"""TWS answers for at most so many days back."""
 MOST_KEPT = 100_000
 """Executions that are remembered; the oldest are forgotten first."""
 
@@ -132,6 +134,6 @@ class Executions:
         since = moment(wanted.time, self._zone) if wanted.time else 0
         if wanted.dates:
             return since, frozenset(wanted.dates)
-        back = max(0, (wanted.last_days or 1) - 1)
+        back = min(max(0, (wanted.last_days or 1) - 1), DAYS_KEPT - 1)
         midnight = today - dt.timedelta(days=back)
         return max(since, int(midnight.timestamp()) * NS_PER_S), frozenset()

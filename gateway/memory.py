@@ -9,7 +9,7 @@ import msgspec
 from gateway.contracts import Contracts, Refused
 from gateway.costs import Costs
 from gateway.exchange import Exchange
-from gateway.executions import Fill
+from gateway.executions import DAYS_KEPT, Fill
 from gateway.order_entries import Entry, Shown
 from gateway.order_terms import Rejected, understand
 from gateway.restoring import remember_day, remember_fill, restore
@@ -18,8 +18,8 @@ from gateway.store import Counters, Saved, SavedExecution, SavedOrder, Store
 from papertape.core.errors import ConfigError
 from papertape.core.model import NS_PER_S
 
-KEPT_NS = 7 * 86_400 * NS_PER_S
-"""How long executions and ended orders are kept: TWS answers for at most seven days."""
+KEPT_NS = DAYS_KEPT * 86_400 * NS_PER_S
+"""How long executions and ended orders are kept."""
 
 
 class AccountMemory:

@@ -80,7 +80,7 @@ class Entry:
     @property
     def average_price(self) -> float:
         """Average price of what filled, 0 while nothing did."""
-        return self.value / self.filled if self.filled else 0.0
+        return round(self.value / self.filled, 8) if self.filled else 0.0
 
     def status(self) -> OrderStatus:
         """The message of its state."""

@@ -20,6 +20,8 @@ from backtests.definitions import DEFINITIONS
 from backtests.settings import guard_settings
 from feeds.csv_columns import ALIASES
 from feeds.sample import write_sample
+from gateway.fault_kinds import SHAPES
+from gateway.scenario import Scenario
 from papertape import Run, Strategy, backtest
 from papertape.cli.main import app, spread_data
 from papertape.cli.main import run as run_program
@@ -182,9 +184,29 @@ def test_a_command_of_the_documentation_parses(place, line):
 
 
 TOML = [each for page in PAGES for each in blocks(page, "toml")]
+SCENARIOS = [each for each in TOML if "[[fault]]" in each[1]]
+CONFIGURATIONS = [each for each in TOML if each not in SCENARIOS]
 
 
-@parameters(TOML)
+@parameters(SCENARIOS)
+def test_a_scenario_of_the_documentation_is_understood(code):
+    scenario = Scenario.parse(code, "the page")
+    assert len(scenario.faults) == code.count("[[fault]]") > 0
+
+
+def test_the_page_of_the_simulated_tws_has_every_kind_of_fault_with_its_keys():
+    page = ROOT / "docs" / "simulated-gateway.md"
+    listed = {}
+    for row in rows(page, "Faults"):
+        for name in re.findall(r"`([\w-]+)`", row[0]):
+            listed[name] = set(re.findall(r"`(\w+)`", row[2]))
+    assert set(listed) == {kind.value for kind in SHAPES}
+    for kind, shape in SHAPES.items():
+        common = {"at", "after"} if set(shape.takes) >= {"at", "after"} else set()
+        assert set(shape.takes) - common - {"client", "symbol", "nth", "count", "message"} <= listed[kind.value], kind
+
+
+@parameters(CONFIGURATIONS)
 def test_a_configuration_of_the_documentation_is_understood(code, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(code, encoding="utf-8")

@@ -8,6 +8,8 @@ from gateway.protocol.contract import Contract
 from gateway.protocol.replies import ContractDetailsEnd, ContractDetailsRow, SymbolSamples
 from gateway.protocol.requests import CancelNewsBulletins, ContractDetails, MatchingSymbols, NewsBulletins
 from papertape.core.model import Instrument, InstrumentType
+from tests.brokers import tapes
+from tests.gateway.desk import Desk
 from tests.gateway.played import Played, at, codes, stock, trades
 
 NAMES = ("AAPL", "AAP", "BRK.B", "ESZ25", "ESH26", "ZAAP")
@@ -83,3 +85,11 @@ def test_news_bulletins_are_accepted_and_there_are_none():
     client = played.client()
     assert played.ask(client, NewsBulletins(all_messages=True)) == []
     assert played.ask(client, CancelNewsBulletins()) == []
+
+
+@pytest.mark.parametrize(("version", "multiplier"), [(157, 100), (158, 100), (159, 1), (200, 1)])
+def test_details_say_how_many_shares_a_size_stands_for(version: int, multiplier: int) -> None:
+    desk = Desk(tapes.trades("AAPL", (1, 100.0)))
+    client = desk.client(2, version)
+    heard = desk.ask(ContractDetails(1, stock("AAPL")), client)
+    assert [each.size_multiplier for each in heard if isinstance(each, ContractDetailsRow)] == [multiplier]
