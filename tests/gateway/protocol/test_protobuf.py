@@ -35,7 +35,7 @@ Probe = Callable[[str, int, list[Any], list[bytes]], dict[str, Any]]
 CLIENT = "v1050"
 VERSIONS = (201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 220, 226)
 SOME_VERSIONS = (201, 203, 205, 210, 213, 220, 226)
-SINCE = {each.number: each.since for each in (*PROTOBUF_REQUESTS, *NAMES_ONLY)}
+SINCE = {each.number: each.since for each in PROTOBUF_REQUESTS} | {each.number: each.since for each in NAMES_ONLY}
 OF_CLIENT = {each.symbol: each for each in (sent.STOCK, sent.OPTION, sent.BAG)}
 MUTATIONS = 20_000
 
@@ -338,6 +338,17 @@ def test_a_reply_begins_with_its_number_in_four_bytes() -> None:
     assert encode_reply(NextValidId(7), 200)[4:] == b"9\x001\x007\0"
     assert encode_reply(NextValidId(7), 201)[4:] == b"\0\0\0\x091\x007\0"
     assert decode_reply(encode_reply(NextValidId(7), 226)[4:], 226) == NextValidId(7)
+
+
+@pytest.mark.parametrize("version", [201, 226])
+def test_replies_are_at_every_version_what_they_are_at_200(version: int) -> None:
+    parts = (said.session, said.account, said.market, said.contracts, said.orders)
+    rows = [reply for part in parts for reply, _ in part(CLIENT, 200)]
+    assert len(rows) > 40
+    for each in rows:
+        text, raw = encode_reply(each, 200)[4:], encode_reply(each, version)[4:]
+        assert text.split(b"\0", 1) == [str(number_of(raw)).encode(), raw[4:]]
+        assert repr(decode_reply(raw, version)) == repr(decode_reply(text, 200))
 
 
 def test_a_reply_for_many_is_put_together_with_each_ones_number() -> None:
