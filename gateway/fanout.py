@@ -1,13 +1,14 @@
 """One tick to many subscribers: written once for all of them, with each one's own request number.
 
-A tick's layout is the same at all server versions from 157 to 200; what differs is how its sizes are counted and
-spelled, a :class:`Sizes`. The bytes are those of the protocol's tables, which is what the tests compare them with; they
+A tick's layout is the same at all server versions from 157 to 226; what differs is how its sizes are counted and
+spelled, a :class:`Sizes`, and from 201 on how the message's number is. The bytes are those of the protocol's tables, which is what the tests compare them with; they
 are written here directly because these few messages are nearly all that a busy market sends.
 
 Facts: clients of server versions from 159 on get the sizes of US stocks in shares, those before in round lots
 (``MIN_SERVER_VER_MARKET_DATA_IN_SHARES`` of the public clients); fractions from 163 on. Ticks of volume are in round
 lots up to version 219 (``MIN_SERVER_VER_MARKET_DATA_VOLUMES_IN_SHARES`` is 220; recorded values agree). Not confirmed:
-that tick-by-tick sizes are in shares at version 157 and 158, too, as they are here.
+that tick-by-tick sizes are in shares at version 157 and 158, too, as they are here; which volumes are in shares from 220
+on, where here all are.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from decimal import Decimal
 from enum import IntEnum
 
 from gateway.clients import Client
+from gateway.protocol.wire import RAW_NUMBERS
 
 SHARES_SINCE = 159
 FRACTIONS_SINCE = 163
+VOLUMES_IN_SHARES_SINCE = 220
 
 _pack = struct.Struct(">I").pack
 
@@ -32,13 +35,17 @@ class Sizes(IntEnum):
     LOTS = 0
     WHOLE = 1
     ANY = 2
+    VOLUMES = 3
+    """As ANY, and volumes are in shares, too."""
 
 
 def sizes_of(version: int) -> Sizes:
     """The way of a server version."""
     if version < SHARES_SINCE:
         return Sizes.LOTS
-    return Sizes.WHOLE if version < FRACTIONS_SINCE else Sizes.ANY
+    if version < FRACTIONS_SINCE:
+        return Sizes.WHOLE
+    return Sizes.ANY if version < VOLUMES_IN_SHARES_SINCE else Sizes.VOLUMES
 
 
 def _quantity(value: float) -> str:
@@ -48,15 +55,18 @@ def _quantity(value: float) -> str:
 _PRICE, _SIZE, _STRING, _GENERIC, _TICK = range(5)
 _HEADS = (b"1\x006\0", b"2\x006\0", b"46\x006\0", b"45\x006\0", b"99\0")
 """What comes before the number of the request: the message's own number, and its version where it has one."""
+_RAW_HEADS = (_pack(1) + b"6\0", _pack(2) + b"6\0", _pack(46) + b"6\0", _pack(45) + b"6\0", _pack(99))
+"""The same from RAW_NUMBERS on."""
 
 
 class _Group:
-    """Clients who share frames: one way of sizes, one request number."""
+    """Clients who share frames: one way of sizes and of messages' numbers, one request number."""
 
-    __slots__ = ("clients", "request", "sends", "sizes", "starts")
+    __slots__ = ("clients", "heads", "request", "sends", "sizes", "starts")
 
-    def __init__(self, sizes: Sizes, request: int) -> None:
+    def __init__(self, sizes: Sizes, heads: tuple[bytes, ...], request: int) -> None:
         self.sizes = sizes
+        self.heads = heads
         self.request = request
         self.clients: list[Client] = []
         self.sends: list[Callable[[bytes], None]] = []
@@ -76,7 +86,7 @@ class _Group:
         starts, n = self.starts[head], len(tail)
         start = starts.get(n)
         if start is None:
-            payload = b"%b%d\0" % (_HEADS[head], self.request)
+            payload = b"%b%d\0" % (self.heads[head], self.request)
             start = starts[n] = _pack(len(payload) + n) + payload
         frame = start + tail
         for send in self.sends:
@@ -103,11 +113,12 @@ class Fanout:
     def add(self, client: Client, request: int) -> Fanout:
         """Subscribe a client."""
         sizes = sizes_of(client.version)
+        heads = _RAW_HEADS if client.version >= RAW_NUMBERS else _HEADS
         for group in self._groups:
-            if group.sizes is sizes and group.request == request:
+            if group.sizes is sizes and group.heads is heads and group.request == request:
                 group.add(client)
                 return self
-        self._groups.append(_Group(sizes, request))
+        self._groups.append(_Group(sizes, heads, request))
         self._groups[-1].add(client)
         self._find_way()
         return self
@@ -135,7 +146,7 @@ class Fanout:
     def _sized(self, size: float, sizes: Sizes) -> str:
         if size != size:
             return "0"
-        if sizes is Sizes.ANY:
+        if sizes >= Sizes.ANY:
             return _quantity(size)
         return str(math.trunc(size / self.lot if sizes is Sizes.LOTS else size))
 
@@ -167,9 +178,12 @@ class Fanout:
             self._send_sized(_SIZE, lambda way: f"{kind}\0{self._sized(size, way)}\0")
 
     def volume(self, kind: int, units: float) -> None:
-        """A session's volume, which is in round lots at every version."""
+        """A session's volume: in round lots below VOLUMES_IN_SHARES_SINCE, without fractions at every version."""
         if self._groups:
-            self._send(_SIZE, b"%d\0%d\0" % (kind, math.trunc(units / self.lot)))
+            self._send_sized(_SIZE, lambda way: f"{kind}\0{self._volume(units, way)}\0")
+
+    def _volume(self, units: float, way: Sizes) -> int:
+        return math.trunc(units if way is Sizes.VOLUMES else units / self.lot)
 
     def string(self, kind: int, value: str) -> None:
         """A text."""
@@ -182,20 +196,21 @@ class Fanout:
             self._send(_GENERIC, f"{kind}\0{value!r}\0".encode())
 
     def trade_summary(self, kind: int, price: float, size: float, ts: int, volume: float, average: float) -> None:
-        """RTVolume (48) or RTTrdVolume (77): price;size;ms;volume so far in round lots;average price;one market maker.
+        """RTVolume (48) or RTTrdVolume (77): price;size;ms;volume so far;average price;one market maker.
 
         Recorded: ``357.36;8344.0000000000000000;1665499045563;197349.0000000000000000;357.30841548;false``. Below
         version 163 sizes are whole. That one market maker filled it is always said.
         """
         if not self._groups:
             return
-        ms, lots = ts // 1_000_000, math.trunc(volume / self.lot)
+        ms = ts // 1_000_000
 
         def tail(way: Sizes) -> str:
-            if way is Sizes.ANY:
-                sizes = f"{size:.16f};{ms};{lots}.0000000000000000"
+            total = self._volume(volume, way)
+            if way >= Sizes.ANY:
+                sizes = f"{size:.16f};{ms};{total}.0000000000000000"
             else:
-                sizes = f"{self._sized(size, way)};{ms};{lots}"
+                sizes = f"{self._sized(size, way)};{ms};{total}"
             return f"{kind}\0{price!r};{sizes};{average:.8f};true\0"
 
         self._send_sized(_STRING, tail)

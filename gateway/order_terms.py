@@ -118,6 +118,14 @@ def _refused_attributes(order: Order, version: int) -> Rejected | None:
         ("hedging orders", order.hedge_type),
         ("cash quantity orders", order.cash_quantity == order.cash_quantity and order.cash_quantity > 0.0),
         ("all-or-none orders", order.all_or_none),
+        ("deactivated orders", order.deactivate),
+        ("post-only orders", order.post_only),
+        ("orders before the opening", order.allow_pre_open),
+        ("orders that leave out the opening auction", order.ignore_open_auction),
+        ("orders that seek price improvement", order.seek_price_improvement),
+        ("types of what-if orders", order.what_if_type is not None),
+        ("attached stop losses", order.stop_loss_id is not None or order.stop_loss_type),
+        ("attached profit takers", order.profit_taker_id is not None or order.profit_taker_type),
     ):
         if value:
             return Rejected(201, f"Order rejected - reason:{name} are not simulated by this gateway")

@@ -18,6 +18,7 @@ from gateway.drivers import Driver
 from gateway.fault_kinds import NAME_OF
 from gateway.faults import FaultLayer, FindExchange, LoseExchange, Restart, ServerAction
 from gateway.protocol.codec import decode_reply, encode_reply
+from gateway.protocol.protobuf import check_server_version
 from gateway.protocol.replies import Error, Execution, Reply
 from gateway.protocol.requests import CancelOrder, GlobalCancel, PlaceOrder, Request, StartApi
 from gateway.protocol.wire import PREFIX_BYTES
@@ -57,7 +58,7 @@ class GatewayServer:
 
     Use it as ``async with GatewayServer(...) as server: await server.run()``. ``port`` 0 takes a free one, which is
     then in ``port``. With ``hold`` the market begins when the first client is ready. ``told`` hears of events,
-    ``closed`` of the end. Raises ConfigError where it cannot listen.
+    ``closed`` of the end. Raises ConfigError where it cannot listen, or cannot speak the server version.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class GatewayServer:
         told: Callable[[ServerEvent], None] | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
+        check_server_version(tws.settings.server_version)
         self.tws = tws
         self.driver = driver
         self.host = host

@@ -12,6 +12,8 @@ from brokers.sim import FillRules
 FIRST_SERVER_VERSION = 157
 LAST_SERVER_VERSION = 200
 """Server versions that the layout tables describe completely."""
+NEWEST_SERVER_VERSION = 226
+"""Above LAST_SERVER_VERSION clients send protobuf, whose message classes the extra ``ib`` brings."""
 
 
 class DataPermission(Enum):
@@ -46,7 +48,7 @@ class GatewaySettings:
 
     ``rules`` and ``fees`` are the backtest's: with a margin multiple of 1 the account is a cash account and may not go
     short. ``data`` may name symbols with another permission than ``permission``. ``zone`` is TWS's own time zone.
-    ``server_version`` is the newest that the server offers.
+    ``server_version`` is the newest that the server offers, up to NEWEST_SERVER_VERSION.
     """
 
     account: str = "DU1234567"

@@ -1,4 +1,4 @@
-"""An order as the wire spells it: every field of placeOrder and openOrder from server version 157 to 200."""
+"""An order as the wire spells it: every field of placeOrder and openOrder from server version 157 to 226."""
 
 from __future__ import annotations
 
@@ -201,6 +201,21 @@ class Order:
     include_overnight: bool = False
     manual_indicator: int | None = None
     imbalance_only: bool = False
+
+    deactivate: bool = False
+    """This and the next ones up to ``profit_taker_type`` only in protobuf, from server versions 216 to 226."""
+    post_only: bool = False
+    allow_pre_open: bool = False
+    ignore_open_auction: bool = False
+    seek_price_improvement: bool | None = None
+    what_if_type: int | None = None
+    hedge_max_size: int | None = None
+    conditions_overnight: bool = False
+    stop_loss_id: int | None = None
+    stop_loss_type: str = ""
+    """With a preset stop loss attached; so the profit taker."""
+    profit_taker_id: int | None = None
+    profit_taker_type: str = ""
 
     bond_accrued_interest: str = ""
     """This and what follows only in what the server says."""

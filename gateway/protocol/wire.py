@@ -19,6 +19,12 @@ from papertape.core.errors import PeerError
 FIRST_VERSION = 157
 LAST_VERSION = 200
 """Server versions that the layouts describe: everything is text up to 200."""
+RAW_NUMBERS = 201
+"""First server version whose messages begin with their number in four bytes (big-endian) instead of a field."""
+NEWEST_VERSION = 226
+"""Last server version that can be spoken. From RAW_NUMBERS on text has the layouts of LAST_VERSION: the public clients
+read no text differently there. What they send is more and more protobuf (``gateway.protocol.protobuf``)."""
+NUMBER_BYTES = 4
 PREFIX_BYTES = 4
 REQUEST_BYTES_MAX = 1 << 20
 """Longest frame that is taken from a client; the longest sound request is far below."""

@@ -52,7 +52,7 @@ Expose = Annotated[
     bool, typer.Option("--expose", rich_help_panel=_SERVE, help="Needed for an address that others can reach.")
 ]
 ServerVersion = Annotated[
-    int | None, typer.Option(metavar="N", rich_help_panel=_SERVE, help="Newest to offer, 157 to 200 (default).")
+    int | None, typer.Option(metavar="N", rich_help_panel=_SERVE, help="Newest to offer, 157 to 226; default 200.")
 ]
 Account = Annotated[str, typer.Option(metavar="ID", rich_help_panel=_ACCOUNT, help="As clients see it.")]
 Cash = Annotated[
@@ -217,13 +217,13 @@ def _cash(texts: Sequence[str]) -> dict[str, float]:
 def _settings(given: dict[str, Any]) -> GatewaySettings:
     """The gateway's settings, every value checked."""
     from backtests.settings import Settings
-    from gateway.settings import FIRST_SERVER_VERSION, LAST_SERVER_VERSION, DataPermission, GatewaySettings
+    from gateway.protocol.protobuf import check_server_version
+    from gateway.settings import LAST_SERVER_VERSION, DataPermission, GatewaySettings
 
     version = given["server_version"]
     if version is None:
         version = LAST_SERVER_VERSION
-    if not FIRST_SERVER_VERSION <= version <= LAST_SERVER_VERSION:
-        raise ConfigError(f"--server-version {version}: {FIRST_SERVER_VERSION} to {LAST_SERVER_VERSION} can be spoken")
+    check_server_version(version, "--server-version")
     account = given["account"]
     if not (account.isascii() and account.isalnum() and len(account) <= 20):
         raise ConfigError(f'--account "{account}": letters and digits are needed, as DU1234567')

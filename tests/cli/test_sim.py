@@ -197,7 +197,7 @@ def test_a_store_lets_the_account_last_over_a_restart(start: Started) -> None:
         (["--port", "70000"], "--port 70000: 0 (a free one) to 65535 is needed"),
         (["--host", "0.0.0.0"], "--host 0.0.0.0 lets others trade in this account; add --expose"),
         (["--host", "example"], '--host "example": an IP address of this machine is needed'),
-        (["--server-version", "150"], "--server-version 150: 157 to 200 can be spoken"),
+        (["--server-version", "150"], "--server-version 150: 157 to 226 can be spoken"),
         (["--account", "DU 1"], '--account "DU 1": letters and digits are needed'),
         (["--cash", "much"], '--cash "much": an amount is needed, as 50000 or EUR=50000'),
         (["--cash", "EURO=5"], '--cash "EURO=5": an amount is needed'),

@@ -23,7 +23,7 @@ from gateway.protocol.replies import (
     TickString,
 )
 
-VERSIONS = (157, 158, 159, 162, 163, 176, 200)
+VERSIONS = (157, 158, 159, 162, 163, 176, 200, 201, 219, 220, 226)
 PRICES = st.floats(0.0001, 1e6)
 SIZES = st.one_of(st.integers(0, 10_000_000).map(float), st.floats(0.0001, 1e6), st.just(math.nan))
 NS = 1_000_000_000
@@ -61,8 +61,8 @@ def test_prices_and_sizes(price: float, size: float, lot: int):
 
 
 @given(st.floats(0, 1e12))
-def test_volume_is_in_lots_for_all(volume: float):
-    check(lambda f: f.volume(8, volume), lambda n, v: TickSize(n, 8, math.trunc(volume / 100)))
+def test_volume_is_in_lots_below_version_220(volume: float):
+    check(lambda f: f.volume(8, volume), lambda n, v: TickSize(n, 8, math.trunc(volume / (100 if v < 220 else 1))))
 
 
 @given(PRICES, SIZES, st.integers(0, 2**61))
@@ -97,6 +97,8 @@ def test_a_trade_summary_reads_like_a_recorded_one():
 
     texts = {client.version: frame.split(b"\0")[-2].decode() for client, frame in sent(told)}
     assert texts[200] == "357.36;8344.0000000000000000;1665499045563;197349.0000000000000000;357.30841548;true"
+    assert texts[219] == texts[200]
+    assert texts[220] == "357.36;8344.0000000000000000;1665499045563;19734950.0000000000000000;357.30841548;true"
     assert texts[159] == "357.36;8344;1665499045563;197349;357.30841548;true"
     assert texts[157] == "357.36;83;1665499045563;197349;357.30841548;true"
 

@@ -9,11 +9,12 @@ import pytest
 
 from gateway.protocol import wire
 from gateway.protocol.wire import FrameReader, Kind, ProtocolError, frame
-from gateway.settings import FIRST_SERVER_VERSION, LAST_SERVER_VERSION
+from gateway.settings import FIRST_SERVER_VERSION, LAST_SERVER_VERSION, NEWEST_SERVER_VERSION
 
 
 def test_the_gateway_offers_the_versions_that_the_layouts_describe() -> None:
     assert (wire.FIRST_VERSION, wire.LAST_VERSION) == (FIRST_SERVER_VERSION, LAST_SERVER_VERSION)
+    assert wire.NEWEST_VERSION == NEWEST_SERVER_VERSION
 
 
 def test_a_frame_is_its_length_and_its_payload() -> None:
