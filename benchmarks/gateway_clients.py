@@ -84,7 +84,7 @@ class Counting:
         while self.ticks < expected or self.mode == "lockstep":
             try:
                 data = await asyncio.wait_for(self.reader.read(1 << 20), QUIET_S)
-            except TimeoutError:
+            except (TimeoutError, ConnectionError):  # the server ends with its tape
                 break
             if not data:
                 break

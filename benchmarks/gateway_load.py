@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -77,36 +78,49 @@ def lockstep(plan: Plan) -> Row:
     return Row(what, STEPS, steps / load.seconds, (side,), f"{lost} messages lost")
 
 
+class Running:
+    """A process of ours that says lines and hears them."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None, "it is a pipe"
+        assert process.stdout is not None, "it is a pipe"
+        self._stdin, self._stdout = process.stdin, process.stdout
+
+    def line(self) -> str:
+        """The next line that it says."""
+        return self._stdout.readline()
+
+    def tell(self, text: str) -> None:
+        """Say a line to it."""
+        self._stdin.write(text + "\n")
+        self._stdin.flush()
+
+
+@contextlib.contextmanager
+def started(module: str, *arguments: object) -> Iterator[Running]:
+    """A process of a module, ended with the block."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:  # fmt: skip
+        try:
+            yield Running(process)
+        finally:
+            process.terminate()
+
+
 def run(rate: int, seconds: int, speed: str, clients: int = CLIENTS) -> Load:
     """One load: a server and its clients, each in a process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.gateway_server", str(SYMBOLS), str(rate), str(seconds), speed],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-    assert server.stdin is not None, "it is a pipe"
-    assert server.stdout is not None, "it is a pipe"
-    readers = None
     mode = "lockstep" if speed == "lockstep" else "trade"
-    try:
-        port = json.loads(server.stdout.readline())["port"]
-        counts = map(str, (port, clients, SYMBOLS, rate * seconds))
-        readers = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.gateway_clients", *counts, mode],
-            stdout=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
-        assert readers.stdout is not None, "it is a pipe"
-        if readers.stdout.readline() != "ready\n":
-            raise RuntimeError("the clients could not connect")
-        server.stdin.write("\n")
-        server.stdin.flush()
-        said = json.loads(server.stdout.readline())
-        received = json.loads(readers.stdout.readline())
-    finally:
-        for process in (readers, server):
-            if process is not None:
-                process.terminate()
-                process.wait(10)
+    with started("benchmarks.gateway_server", SYMBOLS, rate, seconds, speed) as server:
+        port = json.loads(server.line())["port"]
+        with started("benchmarks.gateway_clients", port, clients, SYMBOLS, rate * seconds, mode) as readers:
+            if readers.line() != "ready\n":
+                raise RuntimeError("the clients could not connect")
+            server.tell("begin")
+            said = json.loads(server.line())
+            received = json.loads(readers.line())
     return Load(
         said["seconds"], said["memory_begin"], said["memory_end"], said["late"], tuple(said["reaction"]),
         tuple(said["fill"]), tuple(said["whole"]), said["fills"], tuple(received),

@@ -17,6 +17,7 @@ from brokers.rules import (
     GROUP_FILLED,
     MARGIN_MULTIPLE,
     NO_CASH,
+    NO_EQUITY,
     NO_MARGIN,
     PARENT_ENDED,
     PARTIALLY_FILLED,
@@ -211,9 +212,12 @@ def affordable(places: int, j: int, signed: float, price: float, fee: float) -> 
         if k != j:
             gross += abs(values[k])
     gross += abs((r.quantity + signed) * price * r.multiplier * r.rate)
-    bound = max(multiple, 1.0) * (books.account[0].equity - fee * r.rate) + DUST
-    if (multiple > 1.0 or signed < 0.0) and not gross <= bound:  # an equity that is not known carries nothing
-        return NO_MARGIN
+    if multiple > 1.0 or signed < 0.0:
+        left = books.account[0].equity - fee * r.rate
+        if left != left:
+            return NO_EQUITY
+        if gross > max(multiple, 1.0) * left + DUST:
+            return NO_MARGIN
     return 0
 
 

@@ -40,6 +40,7 @@ OPENING_MISSED = int(Reason.OPENING_MISSED)
 NO_MARGIN = int(Reason.NO_MARGIN)
 MODIFIED = int(Reason.MODIFIED)
 WOULD_GO_SHORT = int(Reason.WOULD_GO_SHORT)
+NO_EQUITY = int(Reason.NO_EQUITY)
 
 # Where each rule parameter lies in the vector that the kernel is given.
 SLIPPAGE_PRICE = 0

@@ -34,7 +34,9 @@ LATE_FILL_NS = 5 * NS_PER_S
 """How long an order that was reported cancelled may still fill, where a scenario wants that."""
 
 _READ_ONLY = "The API interface is currently in Read-Only mode."
-_REJECTIONS = frozenset({Reason.NO_CASH, Reason.NO_MARGIN, Reason.WOULD_GO_SHORT, Reason.NOT_TRADABLE, Reason.NO_PRICE})
+_REJECTIONS = frozenset(
+    {Reason.NO_CASH, Reason.NO_EQUITY, Reason.NO_MARGIN, Reason.WOULD_GO_SHORT, Reason.NOT_TRADABLE, Reason.NO_PRICE}
+)
 """Ends that TWS calls a rejection (201), not a cancel (202)."""
 
 

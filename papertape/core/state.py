@@ -167,6 +167,7 @@ class Reason(IntEnum):
     SPLIT = 15
     RUN_ENDED = 16
     WOULD_GO_SHORT = 17
+    NO_EQUITY = 18
 
 
 REASON_TEXT: dict[Reason, str] = {
@@ -188,6 +189,7 @@ REASON_TEXT: dict[Reason, str] = {
     Reason.SPLIT: "adjusted for a split",
     Reason.RUN_ENDED: "the run ended while it was working",
     Reason.WOULD_GO_SHORT: "it would go short",
+    Reason.NO_EQUITY: "net liquidation is unknown: an exchange rate is missing",
 }
 
 

@@ -51,7 +51,7 @@ def test_a_margin_account_whose_net_liquidation_is_unknown_buys_nothing_on_margi
     known = play({1: lambda s: s.buy("A", 10)}, tape, cash=10_000.0, margin=2.0)
     unknown = play({1: lambda s: s.buy("A", 10)}, tape, cash=10_000.0, margin=2.0, balances={"JPY": 100_000.0})
     assert (known.statuses, unknown.statuses) == (["FILLED"], ["REJECTED"])
-    assert unknown.reasons == ["it would exceed the margin multiple"]
+    assert unknown.reasons == ["net liquidation is unknown: an exchange rate is missing"]
 
 
 def test_selling_what_is_not_held_is_refused_before_it_is_sent() -> None:

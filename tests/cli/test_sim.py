@@ -111,7 +111,7 @@ def start(here: Path) -> Iterator[Started]:
 
 
 def test_it_says_what_it_plays_and_what_happens_and_ctrl_c_ends_it_in_order(start: Started) -> None:
-    running = start("--speed", "20", "--account", "DU777", "--cash", "USD=50000", "--cash", "EUR=1")
+    running = start("--speed", "20", "--account", "DU777", "--cash", "USD=50000", "--cash", "EUR=1", "--margin", "1")
     client = running.client()
     client.ask(requests.StartApi(4))
     accounts = client.until(replies.ManagedAccountsList)

@@ -90,6 +90,7 @@ KNOWN: tuple[Difference, ...] = (
     Difference("contractDetails", "1.minSize", of("ib_async"), _DEFAULTS, nothing_else(0)),
     Difference("contractDetails", "1.*izeIncrement", of("ib_async"), _DEFAULTS, nothing_else(0)),
     Difference("contractDetails", "1.mdSizeMultiplier", of("9.81", "ib_async"), "later clients have no such field"),
+    Difference("contractDetails", "1.mdSizeMultiplier", of("ib_async"), "ib_async reads past it", nothing_else(1)),
     Difference("scannerData", "2.mdSizeMultiplier", of("9.81"), _DEFAULTS, nothing_else(0)),
     Difference("scannerData", "2.mdSizeMultiplier", of("ib_async"), _DEFAULTS, nothing_else(1)),
     Difference("scannerData", "2.minSize", of("ib_async"), _DEFAULTS, nothing_else(0)),
