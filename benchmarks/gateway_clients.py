@@ -7,7 +7,9 @@ now and then with a market order, with "lockstep" all answer each marker. Prints
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import sys
 import time
 
@@ -32,6 +34,7 @@ class Counting:
         self.mode = mode
         self.symbols = symbols
         self.ticks = 0
+        self.markers = 0
         self._rest = b""
         self._next_order = 0.0
         self._orders = 0
@@ -59,8 +62,8 @@ class Counting:
             if data[at + 4 : at + 7] == b"99\0":
                 ticks += 1
                 last = at
-            elif self.mode == "lockstep" and data[at + 4 : at + 7] == b"49\0":
-                self.writer.write(ANSWER)
+            elif data[at + 4 : at + 7] == b"49\0":
+                self.markers += 1
             at = beyond
         self.ticks += ticks
         self._rest = data[at:]
@@ -80,8 +83,8 @@ class Counting:
         self.writer.write(encode_request(PlaceOrder(self._orders, stock(symbol), order), VERSION))
 
     async def run(self, expected: int) -> None:
-        """Read until all ticks are there (in lockstep: to the tape's end), or nothing has come for a while."""
-        while self.ticks < expected or self.mode == "lockstep":
+        """Read until all ticks are there, or nothing has come for a while."""
+        while self.ticks < expected:
             try:
                 data = await asyncio.wait_for(self.reader.read(1 << 20), QUIET_S)
             except (TimeoutError, ConnectionError):  # the server ends with its tape
@@ -90,6 +93,35 @@ class Counting:
                 break
             self.take(data)
         self.writer.close()
+
+
+def answer_markers(port: int, symbols: int) -> int:
+    """A client in lockstep, with a socket that blocks, to the tape's end; how many ticks it received."""
+    counting = Counting(1, symbols, "lockstep")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        greeting = ClientHandshake(100, VERSION)
+        connection.sendall(greeting.greeting)
+        while not greeting.version:
+            greeting.feed(connection.recv(65536))
+        connection.sendall(encode_request(StartApi(1), VERSION))
+        for k in range(symbols):
+            connection.sendall(encode_request(TickByTick(k, stock(k), "AllLast"), VERSION))
+        say("ready")
+        answered = 0
+        with contextlib.suppress(ConnectionError):  # the server ends with its tape
+            while data := connection.recv(1 << 20):
+                counting.take(data)
+                while answered < counting.markers:
+                    answered += 1
+                    connection.sendall(ANSWER)
+    return counting.ticks
+
+
+def say(text: str) -> None:
+    """A line for the process that started this one."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def stock(k: int) -> Contract:
@@ -102,14 +134,15 @@ async def main(port: int, count: int, symbols: int, expected: int, mode: str) ->
     clients = [Counting(k + 1, symbols, mode) for k in range(count)]
     for each in clients:
         await each.connect(port)
-    if mode != "lockstep":
-        await asyncio.sleep(1.0)  # their subscriptions are there
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    await asyncio.sleep(1.0)  # their subscriptions are there
+    say("ready")
     await asyncio.gather(*(each.run(expected) for each in clients))
-    sys.stdout.write(json.dumps([each.ticks for each in clients]) + "\n")
+    say(json.dumps([each.ticks for each in clients]))
 
 
 if __name__ == "__main__":
     port, count, symbols, expected = map(int, sys.argv[1:5])
-    asyncio.run(main(port, count, symbols, expected, sys.argv[5]))
+    if sys.argv[5] == "lockstep":
+        say(json.dumps([answer_markers(port, symbols)]))
+    else:
+        asyncio.run(main(port, count, symbols, expected, sys.argv[5]))
