@@ -41,8 +41,8 @@ class Load:
 
 def measure(plan: Plan) -> Iterator[Row]:
     """At the rate that must be carried, then as fast as it goes."""
-    seconds = plan.size(60, 2)
-    rate = plan.size(RATE, 2_000)
+    seconds = plan.size(60, 1)
+    rate = plan.size(RATE, 1_000)
     load = run(rate, seconds, "1")
     expected = rate * seconds
     lost = sum(expected - each for each in load.received)
@@ -55,11 +55,12 @@ def measure(plan: Plan) -> Iterator[Row]:
         )
     )  # fmt: skip
     gap = 1e3 * SYMBOLS / rate
-    yield Row(f"{what}: messages lost", LOST, float(lost), (), f"{sum(load.received):,} were received")
-    yield Row(f"{what}: behind the clock at most", LATENESS, load.late, (), "")
+    played = (Timing("server", (load.seconds,), expected),)
+    yield Row(f"{what}: messages lost", LOST, float(lost), played, f"{sum(load.received):,} were received")
+    yield Row(f"{what}: behind the clock at most", LATENESS, load.late, played)
     growth = 100.0 * (load.memory_end / load.memory_begin - 1.0) if load.memory_begin else 0.0
     note = f"{load.memory_begin / 1e6:.0f} MB in the first quarter, {load.memory_end / 1e6:.0f} MB in the last"
-    yield Row(f"{what}: resident memory, last quarter against first", MEMORY, growth, (), note)
+    yield Row(f"{what}: resident memory, last quarter against first", MEMORY, growth, played, note)
     most = run(rate, seconds, "max")
     carried = expected / most.seconds
     side = Timing("server", (most.seconds,), expected)
@@ -70,7 +71,7 @@ def measure(plan: Plan) -> Iterator[Row]:
 
 def lockstep(plan: Plan) -> Row:
     """Steps of one trade each, with one client that answers every marker; against bare round trips of as many bytes."""
-    steps = plan.size(20_000, 4_000)
+    steps = plan.size(20_000, 1_000)
     ours, bare = [], []
     for _ in range(plan.repeats):
         load = run(steps // 2, 2, "lockstep", clients=1)

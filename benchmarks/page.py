@@ -31,6 +31,10 @@ _TAIL = """
   a latency of 1 ns so that its market orders fill at the next trade. backtrader: no observers, no analyzers.
 - Reports and comparisons are of runs that were stored beforehand: tick momentum on that tape, and `sma_cross` on bars of
   30 minutes with 200 pairs of averages. The other side is a process that imports what such pages are usually made with.
+- The load on the simulated TWS: trades of 50 symbols, evenly spaced, tick by tick to each of four clients (AllLast, limits
+  lifted), one of which answers a tick with a market order every 20 ms; server and clients are a process each, on two cores.
+  "The most" is the same tape as fast as the clients read it. A round trip is 20 bytes each way between an asyncio server
+  and a client with a blocking socket: what this machine's loopback gives at best.
 - Top movers: one decision a day at 10:00 from a scan and two daily bars as of then; the decisions are compared with
   ones found by looking at the columns directly.
 
