@@ -40,7 +40,7 @@ test: check
 	@echo "pytest"; $(PY) -m pytest -q -n 2
 
 clients: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.installed)
-	@echo "pytest, real clients"; $(PY) -m pytest -q -n 2 tests/gateway/clients tests/gateway/protocol
+	@echo "pytest, real clients"; PAPERTAPE_ALL_CLIENTS=1 $(PY) -m pytest -q -n 2 tests/gateway/clients tests/gateway/protocol
 
 # Each client in an environment of its own: all install the same import name. Source distributions are built with what
 # build.lock names.

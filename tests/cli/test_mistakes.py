@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from papertape.cli.main import run
+from tests.cli.conftest import write_trades
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Runner, Said
 
@@ -17,6 +20,14 @@ def assert_one_line(said: Said, text: str) -> None:
     assert said.error.count("\n") == 1, said.error
     assert said.error.startswith("error: ")
     assert text in said.error
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The engine is compiled before: else a machine's first run says so in a line of its own, whatever comes of it."""
+    folder = tmp_path_factory.mktemp("compiled")
+    write_trades(folder / "AAA.csv", {100: 0.06, 200: -0.2, 300: 0.06})
+    assert run(["backtest", "sma_cross", "--set", "bars=1m", "--data", str(folder), "--out", str(folder / "runs")]) == 0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,12 @@ CLIENTS = (
     ClientPackage("ibapi-10.46", "ibapi_day.py", 225),
 )
 BY_NAME = {each.name: each for each in CLIENTS}
+
+
+def at_length(*values: object) -> Any:
+    """A case that ``make clients`` has and a usual test run leaves out, for its time."""
+    is_short = os.environ.get("PAPERTAPE_ALL_CLIENTS") != "1"
+    return pytest.param(*values, marks=pytest.mark.skipif(is_short, reason="takes its time: make clients"))
 
 
 def interpreter(package: ClientPackage) -> Path:
