@@ -1,0 +1,52 @@
+"""The instruments of a live run: a list that only grows. What is at an index stays there, on both sides of the queues."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from papertape.core.errors import UserError
+from papertape.core.model import Instrument
+
+MOST_INSTRUMENTS = 1024
+"""Instruments that a live run can use; its arrays are made for so many."""
+
+
+class Registry:
+    """Index -> instrument and contract id, symbol -> index. Adding is the only change, and is safe from any thread."""
+
+    def __init__(self, most: int = MOST_INSTRUMENTS) -> None:
+        self.instruments: list[Instrument] = []
+        self.symbols: list[str] = []
+        self.con_ids: list[int] = []
+        """What TWS calls each; 0 where it has not said so yet."""
+        self.index: dict[str, int] = {}
+        self.most = most
+        self._lock = threading.Lock()
+
+    def add(self, instrument: Instrument, con_id: int = 0) -> tuple[int, bool]:
+        """The index of an instrument, and whether it is new. UserError where a run can hold no more."""
+        with self._lock:
+            known = self.index.get(instrument.symbol)
+            if known is not None:
+                if con_id and not self.con_ids[known]:
+                    self.con_ids[known] = con_id
+                return known, False
+            j = len(self.instruments)
+            if j >= self.most:
+                raise UserError(f"more than {self.most} instruments in one run; follow fewer symbols")
+            self.instruments.append(instrument)
+            self.symbols.append(instrument.symbol)
+            self.con_ids.append(con_id)
+            self.index[instrument.symbol] = j
+            return j, True
+
+    def by_con_id(self, con_id: int) -> int | None:
+        """Index of the instrument that TWS calls so; None where the run has none."""
+        return self.con_ids.index(con_id) if con_id and con_id in self.con_ids else None
+
+    def __len__(self) -> int:
+        return len(self.instruments)
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return iter(self.instruments)
