@@ -27,7 +27,7 @@ from brokers.ib.records import (
     Record,
 )
 from brokers.ib.registry import Registry
-from papertape.core.model import NS_PER_MS, NS_PER_S, OrderStatus, Side, TimeInForce
+from papertape.core.model import NS_PER_MS, NS_PER_S, OrderStatus, TimeInForce
 from papertape.core.orders import OrderRequest
 from papertape.core.timers import NEVER
 
@@ -108,8 +108,10 @@ class IbOrders:
         self.entries: dict[int, Entry] = {}
         self.open_refs: dict[str, list[OpenOrder]] = {}
         """Open orders told since :meth:`begin_reconciling`, by reference; of others and persons under their permanent id."""
-        self.known_executions: dict[str, int] = {}
-        """Root -> revision of every execution of the account that was heard, whoever's it was."""
+        self.known_executions: dict[str, tuple[int, float]] = {}
+        """Root -> (revision, signed quantity) of every execution of the account that was heard, whoever's it was."""
+        self.executed: Callable[[int, float], None] = lambda con_id, signed: None
+        """Called with a contract's id and by how much an execution (or its correction) moved the account's position."""
         self.foreign: dict[int, OpenOrder] = {}
         """Working orders of others in the account, by permanent id."""
         self._registry = registry
@@ -284,10 +286,12 @@ class IbOrders:
 
     def _execution(self, record: Execution) -> None:
         root, revision = translate.execution_key(record.exec_id)
-        known = self.known_executions.get(root, 0)
+        known, quantity = self.known_executions.get(root, (0, 0.0))
         if revision <= known:
             return
-        self.known_executions[root] = revision
+        signed = record.quantity * translate.side_of(record.side)
+        self.known_executions[root] = (revision, signed)
+        self.executed(record.contract.con_id, signed - quantity)
         entry = self._entry_of(record.order_ref, record.perm_id, record.order_id, record.client_id)
         if entry is None:
             self._foreign_fill(record)
@@ -325,7 +329,7 @@ class IbOrders:
         if j is None:
             j, _ = self._registry.add(translate.instrument_of_contract(record.contract), record.contract.con_id)
         side = translate.side_of(record.side)
-        self._emit(ForeignFill(j, record.exec_id, Side(side), record.quantity, record.price, record.order_ref))
+        self._emit(ForeignFill(j, record.exec_id, side, record.quantity, record.price, record.order_ref))
 
     def _commission(self, record: Commission) -> None:
         root, _ = translate.execution_key(record.exec_id)
