@@ -144,6 +144,8 @@ class FillCorrected(msgspec.Struct, frozen=True):
     replaces: str
     quantity: float
     price: float
+    old_quantity: float
+    old_price: float
 
 
 class ForeignFill(msgspec.Struct, frozen=True):
