@@ -197,7 +197,20 @@ class Notice(msgspec.Struct, frozen=True):
     halts: bool = False
 
 
+class Mismatch(msgspec.Struct, frozen=True):
+    """The broker and our journal do not agree: each row is what, ours, theirs. Nothing may be sent any more."""
+
+    rows: tuple[tuple[str, str, str], ...]
+
+
+class AccountReady(msgspec.Struct, frozen=True):
+    """The account's values, positions, orders and executions were told, and agree with what is expected."""
+
+    is_first: bool
+
+
 Event = (
     TradeTick | QuoteTick | PriceImage | BarClosed | BarsBegun | DataChanged | InstrumentKnown | Answered | OrderChanged
     | OrderFilled | FeeKnown | FillCorrected | ForeignFill | LinkChanged | Notice
+    | Mismatch | AccountReady
 )  # fmt: skip

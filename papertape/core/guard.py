@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -143,7 +143,7 @@ class Guard:
         self,
         settings: GuardSettings,
         state: State,
-        instruments: tuple[Instrument, ...],
+        instruments: Sequence[Instrument],
         currencies: tuple[str, ...],
         *,
         allow_short: bool,
