@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from papertape.core.model import OrderStatus, Side
+from papertape.core.orders import OrderRequest
 from papertape.core.requests import Reply
 
 
@@ -167,6 +168,14 @@ class ForeignFill(msgspec.Struct, frozen=True):
     order_ref: str
 
 
+class GuardOrdered(msgspec.Struct, frozen=True):
+    """The account's guard closes what the run holds. ``number`` is not the run's own: it lies above all of those."""
+
+    number: int
+    request: OrderRequest
+    ts: int
+
+
 class LinkState(StrEnum):
     """State of the way to the exchange."""
 
@@ -211,6 +220,6 @@ class AccountReady(msgspec.Struct, frozen=True):
 
 Event = (
     TradeTick | QuoteTick | PriceImage | BarClosed | BarsBegun | DataChanged | InstrumentKnown | Answered | OrderChanged
-    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | LinkChanged | Notice
+    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

@@ -7,13 +7,16 @@ import datetime as dt
 import math
 from zoneinfo import ZoneInfo
 
+from brokers.ib.times import bar_ts
 from papertape.core.model import NS_PER_S, SessionTimes
 from papertape.core.requests import Duration
 
 DAY_NS = 86_400 * NS_PER_S
 HOUR_NS = 3_600 * NS_PER_S
+MINUTE_NS = 60 * NS_PER_S
 REGULAR_NS = 23_400 * NS_PER_S
-"""A session of six hours and a half, where the calendar has none to measure."""
+"""A session of six hours and a half, as most have it."""
+_DAY_LENGTH = len("20240603")
 
 
 def session_of(calendar: SessionTimes, ts: int) -> int:
@@ -22,19 +25,15 @@ def session_of(calendar: SessionTimes, ts: int) -> int:
 
 
 def bar_start(date_text: str, calendar: SessionTimes) -> int:
-    """When a bar begins (UTC ns), from seconds since 1970, or from a day as yyyymmdd: that session's open.
+    """When a bar begins (UTC ns), from what TWS says: a time, or a day, which is that session's open.
 
-    A day without a session begins at its midnight in the exchange's zone. ValueError where it is neither.
+    A day without a session begins at its midnight in the exchange's zone. PeerError where it is neither.
     """
-    text = date_text.strip()
-    if len(text) != 8:
-        return int(text) * NS_PER_S
-    day = dt.date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    number = (day - dt.date(1970, 1, 1)).days
-    i = bisect.bisect_left(calendar.date, number)
-    if i < len(calendar.date) and calendar.date[i] == number:
-        return calendar.open[i]
-    return int(dt.datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(calendar.zone)).timestamp()) * NS_PER_S
+    ts = bar_ts(date_text, calendar.zone)
+    if len(date_text.strip()) != _DAY_LENGTH:
+        return ts
+    i = bisect.bisect_left(calendar.open, ts)
+    return calendar.open[i] if i < len(calendar.open) and calendar.open[i] - ts < DAY_NS else ts
 
 
 def bar_end(start: int, interval_ns: int, calendar: SessionTimes) -> int:
@@ -55,8 +54,13 @@ def bar_end(start: int, interval_ns: int, calendar: SessionTimes) -> int:
     return min(end, calendar.close[i]) if is_inside else end
 
 
-def sessions_for(count: int, interval_ns: int) -> Duration:
-    """A length of history that holds ``count`` bars that are over, whatever the time of day."""
+def warm_up_length(count: int, interval_ns: int) -> Duration:
+    """A length of history that holds the last ``count`` bars that are over, whatever the time of day.
+
+    TWS gives bars below a minute for some hours only, so those are asked for by the clock, from a day back at most.
+    """
+    if interval_ns < MINUTE_NS:
+        return Duration(ns=min(max((count + 2) * interval_ns, HOUR_NS // 2), DAY_NS))
     if interval_ns >= DAY_NS:
         return Duration(sessions=count + 1)
     return Duration(sessions=1 + math.ceil(count * interval_ns / REGULAR_NS))
