@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from brokers import order_entry, reported
@@ -21,7 +22,8 @@ from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
 from papertape.core.compiled import entry_point
 from papertape.core.guard import Approved
 from papertape.core.lifecycle import OrderEvent, next_status
-from papertape.core.model import OrderStatus
+from papertape.core.model import OrderStatus, TimeInForce
+from papertape.core.orders import OrderRequest
 from papertape.core.state import Reason, Terms
 from papertape.core.timers import NEVER
 
@@ -55,25 +57,37 @@ class IbBroker(Marker):
         """The reference price when an order was decided."""
         self._post = post
         self._reasons: dict[int, Reason] = {}
+        self._adopted: dict[int, int] = {}
+        """Number of an order of the guard's -> its number here."""
         self._reports: dict[str, int] = {}
+        self._day_ends: dict[int, int] = {}
+        """Number of an order for the day -> when that ends."""
         self._place: Callable[..., int] = entry_point(order_entry.place, _PLACED)
 
     # -- to the adapter ---------------------------------------------------------------------------------------
 
     def submit(self, approved: Approved, number: int, now: int) -> None:
         """Take an order into the table and hand it on."""
-        self.place(approved, number, now)
-        self._post(SubmitOrder(number, approved, now, self.arrival(number)))
+        self.place(approved.request, number, now)
+        if not self.status(number).is_final:  # a child whose parent has ended is ended at once
+            self._post(SubmitOrder(number, approved, now, self.arrival(number)))
 
-    def place(self, approved: Approved, number: int, now: int) -> None:
+    def adopt(self, request: OrderRequest, number: int, theirs: int, now: int) -> None:
+        """Take in an order that the account's guard sends, which knows it by another number."""
+        self._adopted[theirs] = number
+        self.place(request, number, now)
+
+    def place(self, r: OrderRequest, number: int, now: int) -> None:
         """Take an order into the table, without sending it."""
-        r = approved.request
         self._make_room()
         self._place(
             self._places.address, number - 1, r.instrument, r.side, r.type, r.tif, r.quantity, r.limit_price,
             r.stop_price, r.trail, r.trail_is_fraction, NEVER, now, r.group, r.parent - 1, r.outside_hours,
             int(OrderStatus.PENDING_SUBMIT),
         )  # fmt: skip
+        closing = int(self._state.account["session_close"][0])
+        if r.tif is TimeInForce.DAY and now < closing:
+            self._day_ends[number] = closing
 
     def cancel(self, number: int, now: int, reason: int) -> None:
         """Ask for an order's end; it may fill until that is reported."""
@@ -105,7 +119,8 @@ class IbBroker(Marker):
     def take(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
         """Take in what the broker reported; the session's desk then tells whoever hears of it."""
         self._make_room(at_once=True)
-        _TAKEN[type(event)](self, event)
+        number = self._adopted.get(event.number, event.number)
+        _TAKEN[type(event)](self, event if number == event.number else msgspec.structs.replace(event, number=number))
 
     def _take_fill(self, event: OrderFilled) -> None:
         if event.exec_id in self._reports:
@@ -131,8 +146,12 @@ class IbBroker(Marker):
             return
         row = event.number - 1
         if event.status in _ENDS:
-            reason = self._reasons.get(event.number, _ENDS[event.status])
-            order_entry.finish(self._places.address, row, event.ts, int(event.status), int(reason))
+            status = event.status
+            is_unasked = status is OrderStatus.CANCELLED and event.number not in self._reasons
+            if is_unasked and event.ts >= self._day_ends.get(event.number, NEVER):
+                status = OrderStatus.EXPIRED  # TWS calls it a cancel
+            reason = self._reasons.get(event.number, _ENDS[status])
+            order_entry.finish(self._places.address, row, event.ts, int(status), int(reason))
         elif event.status is OrderStatus.SUBMITTED and before is OrderStatus.PENDING_SUBMIT:
             order_entry.acknowledge(self._places.address, row, event.ts)
         elif event.status is not OrderStatus.FILLED:  # fills say that themselves

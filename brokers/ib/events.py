@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from papertape.core.model import OrderStatus, Side
+from papertape.core.orders import OrderRequest
 from papertape.core.requests import Reply
 
 
@@ -143,6 +144,8 @@ class FillCorrected(msgspec.Struct, frozen=True):
     replaces: str
     quantity: float
     price: float
+    old_quantity: float
+    old_price: float
 
 
 class ForeignFill(msgspec.Struct, frozen=True):
@@ -154,6 +157,14 @@ class ForeignFill(msgspec.Struct, frozen=True):
     quantity: float
     price: float
     order_ref: str
+
+
+class GuardOrdered(msgspec.Struct, frozen=True):
+    """The account's guard closes what the run holds. ``number`` is not the run's own: it lies above all of those."""
+
+    number: int
+    request: OrderRequest
+    ts: int
 
 
 class LinkState(StrEnum):
@@ -200,6 +211,6 @@ class AccountReady(msgspec.Struct, frozen=True):
 
 Event = (
     TradeTick | QuoteTick | PriceImage | BarClosed | DataChanged | InstrumentKnown | Answered | OrderChanged
-    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | LinkChanged | Notice
+    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

@@ -19,6 +19,8 @@ from brokers.ib.events import Event, FeeKnown, FillCorrected, ForeignFill, Notic
 from brokers.ib.records import (
     Commission,
     CompletedOrder,
+    ContractDetails,
+    ContractRecord,
     ErrorMessage,
     Execution,
     OpenOrder,
@@ -27,7 +29,7 @@ from brokers.ib.records import (
     Record,
 )
 from brokers.ib.registry import Registry
-from papertape.core.model import NS_PER_MS, NS_PER_S, OrderStatus, TimeInForce
+from papertape.core.model import NS_PER_MS, NS_PER_S, Instrument, OrderStatus, TimeInForce
 from papertape.core.orders import OrderRequest
 from papertape.core.timers import NEVER
 
@@ -67,6 +69,7 @@ class Entry:
     is_acknowledged: bool = False
     """Whether TWS has said anything of it."""
     is_cancelling: bool = False
+    is_changing: bool = False
     perm_ids: list[int] = field(default_factory=list)
     fills: dict[str, Fill] = field(default_factory=dict)
     """Root of the execution's id -> its latest revision."""
@@ -183,7 +186,7 @@ class IbOrders:
             min_tick=self._min_tick(request.instrument),
             zone=self.zone,
         )
-        entry.request, entry.terms = request, fresh
+        entry.request, entry.terms, entry.is_changing = request, fresh, True
         self._send(commands.PlaceOrder(entry.order_id, self._contract(entry), fresh))
         return True
 
@@ -226,13 +229,14 @@ class IbOrders:
         order = record.order
         entry = self._entry_of(order.order_ref, order.perm_id, record.order_id, order.client_id)
         if entry is None:
-            if order.perm_id and not translate.is_final_text(record.status):
+            if order.perm_id and record.status not in _ENDED:
                 self.foreign[order.perm_id] = record
             else:
                 self.foreign.pop(order.perm_id, None)
             return
         self.open_refs.setdefault(entry.order_ref, []).append(record)
         self._note_perm_id(entry, order.perm_id)
+        entry.is_changing = False
         self._set_status(entry, record.status, entry.filled, math.nan, record.warning)
 
     def _note_perm_id(self, entry: Entry, perm_id: int) -> None:
@@ -255,8 +259,8 @@ class IbOrders:
         status = translate.status_of(text, filled, remaining)
         if status is OrderStatus.FILLED:
             return  # its executions say so
-        if text == "Inactive":  # a fill-or-kill that was not filled ends so, and what was refused
-            status = OrderStatus.CANCELLED if entry.request.tif in _KILLED else OrderStatus.REJECTED
+        if text == "Inactive" and entry.request.tif in _KILLED:
+            status = OrderStatus.CANCELLED  # so a fill-or-kill ends that could not be filled
         if status is OrderStatus.SUBMITTED and entry.is_cancelling:
             status = OrderStatus.PENDING_CANCEL
         self._change(entry, status, words or entry.text)
@@ -318,7 +322,11 @@ class IbOrders:
         if not before.is_told:
             self._tell(entry, before)
         fill.is_told = True
-        self._emit(FillCorrected(entry.number, fill.exec_id, before.exec_id, fill.quantity, fill.price))
+        self._emit(
+            FillCorrected(
+                entry.number, fill.exec_id, before.exec_id, fill.quantity, fill.price, before.quantity, before.price
+            )
+        )
         if fill.fee == fill.fee:
             self._emit(FeeKnown(entry.number, fill.exec_id, fill.fee))
         else:
@@ -327,7 +335,7 @@ class IbOrders:
     def _foreign_fill(self, record: Execution) -> None:
         j = self._registry.by_con_id(record.contract.con_id)
         if j is None:
-            j, _ = self._registry.add(translate.instrument_of_contract(record.contract), record.contract.con_id)
+            j, _ = self._registry.add(instrument_of_contract(record.contract), record.contract.con_id)
         side = translate.side_of(record.side)
         self._emit(ForeignFill(j, record.exec_id, side, record.quantity, record.price, record.order_ref))
 
@@ -381,17 +389,20 @@ class IbOrders:
         if kind is CodeClass.ORDER_CANCELLED:
             entry.is_acknowledged = True
             self._change(entry, OrderStatus.CANCELLED, "" if entry.is_cancelling else text)
-        elif kind is CodeClass.DUPLICATE_ID:
+        elif kind is CodeClass.DUPLICATE_ORDER_ID:
             self._give_new_id(entry)
         elif kind is CodeClass.CANCEL_REFUSED:
             entry.is_cancelling = False  # what has become of it is said by its status, or asked for
             entry.text = text
             self._emit(Notice(record.code, f"order {entry.number} could not be cancelled: {record.text}"))
-        elif kind in (CodeClass.ORDER_REJECTED, CodeClass.REQUEST_FAILED):
+        elif kind in (CodeClass.ORDER_REJECTED, CodeClass.REQUEST_FAILED) and not entry.is_changing:
             entry.is_acknowledged = True
             entry.text = text
-            if entry.status is OrderStatus.PENDING_SUBMIT or entry.filled == 0.0:
-                self._change(entry, OrderStatus.REJECTED, text)
+            self._change(entry, OrderStatus.REJECTED if entry.filled == 0.0 else OrderStatus.CANCELLED, text)
+        elif kind in (CodeClass.ORDER_REJECTED, CodeClass.REQUEST_FAILED, CodeClass.MODIFY_REFUSED):
+            entry.is_changing = False  # the order is as it was
+            self._emit(Notice(record.code, f"the change of order {entry.number} was refused: {record.text}"))
+            self._send(commands.AskOpenOrders())
         else:
             entry.text = text
             self._emit(Notice(record.code, f"order {entry.number}: {record.text}", kind is CodeClass.UNKNOWN))
@@ -467,7 +478,7 @@ class IbOrders:
         """An order that works, as far as we know, is not open at TWS."""
         done = self._completed.get(entry.order_ref)
         if done is not None:
-            status = translate.completed_status_of(done)
+            status = _COMPLETED.get(done.status, OrderStatus.CANCELLED)
             if status is OrderStatus.FILLED:
                 ours = f"{entry.filled:g} of {entry.request.quantity:g} filled"
                 return [Difference(f"order {entry.number}", ours, "filled, by executions that it does not tell")]
@@ -481,6 +492,14 @@ class IbOrders:
         return []
 
 
+def instrument_of_contract(contract: ContractRecord) -> Instrument:
+    """An instrument of the account that the run does not trade: enough to mark it. UserError for an unknown type."""
+    details = ContractDetails(0, contract, "", 0.01, 1, "", "", "", "", "", "")
+    return translate.instrument_of(details)
+
+
+_ENDED = frozenset({"Filled", "Cancelled", "ApiCancelled", "Inactive"})
+_COMPLETED = {"Filled": OrderStatus.FILLED, "Inactive": OrderStatus.REJECTED}
 _KILLED = (TimeInForce.FOK, TimeInForce.IOC)
 _RECEIVERS: Mapping[type, Callable[[IbOrders, Any], None]] = {
     OpenOrder: IbOrders._open_order,

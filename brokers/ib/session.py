@@ -37,7 +37,7 @@ from brokers.ib.records import (
     Undecodable,
 )
 from brokers.ib.registry import Registry
-from papertape.core.errors import PeerError
+from papertape.core.errors import PeerError, UserError
 from papertape.core.model import NS_PER_S, Instrument
 from papertape.core.timers import NEVER
 
@@ -169,12 +169,18 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = now
-        for part in (self.orders, self.account, self.market, self.queries):
-            if part.receive(record, now):
-                break
-        own = _RECEIVERS.get(type(record))
-        if own is not None:
-            own(self, record, now)
+        try:
+            for part in (self.orders, self.account, self.market, self.queries):
+                if part.receive(record, now):
+                    break
+            own = _RECEIVERS.get(type(record))
+            if own is not None:
+                own(self, record, now)
+        except PeerError as error:  # what it means is not known, so nothing more may be sent on it
+            self.is_halted = True
+            self.events.append(Notice(0, str(error), halts=True))
+        except UserError as error:  # something in the account that papertape does not trade: only its values are known
+            self.events.append(Notice(0, str(error)))
 
     def _connected(self, record: Connected, now: int) -> None:
         self.server_version = record.server_version
