@@ -50,6 +50,7 @@ class StrategySide:
         self.events = 0
         self.has_begun = False
         self.is_open = False
+        self.began_ts = 0
         self.starting_equity = math.nan
         self._now = 0
         self._registry = registry
@@ -86,6 +87,7 @@ class StrategySide:
         self.open(event.cash, event.rates)
         if not self.has_begun:
             self.has_begun = True
+            self.began_ts = self._now
             self._drive(self.session.begin(self._now))
 
     def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
