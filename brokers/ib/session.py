@@ -296,7 +296,7 @@ class IbSession:
         elif kind is CodeClass.UNKNOWN:
             self.is_halted = True
             self.events.append(Notice(record.code, f"{record.text} (a code that is in no table)", halts=True))
-        elif record.request_id <= 0 or kind in _TOLD:
+        elif kind in _TOLD or (record.request_id <= 0 and kind not in _QUIET):
             self.events.append(Notice(record.code, record.text))
 
     def _lost(self, record: ErrorMessage, now: int) -> None:
@@ -395,5 +395,7 @@ _SYSTEM: Mapping[CodeClass, Callable[[IbSession, ErrorMessage, int], None]] = {
     CodeClass.ID_IN_USE: IbSession._id_in_use,
     CodeClass.FATAL: IbSession._fatal,
 }
+_QUIET = frozenset({CodeClass.NOTICE, CodeClass.FARM_OK, CodeClass.FARM_IDLE, CodeClass.FARM_DOWN})
+"""What the data lines say themselves, or nobody needs to hear."""
 _TOLD = frozenset({CodeClass.WARNING, CodeClass.PACING})
 """Errors of requests that a person should see as well."""

@@ -532,7 +532,7 @@ class Adapter:
         self.ib.market.watch_bars(ask.instrument, ask.interval_ns, ask.warmup, now)
 
     def _put_asked(self, ask: asks.Put, now: int) -> None:
-        self.ib.queries.ask(ask.request, now)
+        self.ib.queries.put(ask.request, now)
 
     # -- stopping ---------------------------------------------------------------------------------------------
 
