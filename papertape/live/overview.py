@@ -167,7 +167,7 @@ class Overview:
                     float(record["realised"]),
                     instrument.currency,
                     j in own,
-                )  # fmt: skip
+                )
             )
         return tuple(lines)
 

@@ -68,7 +68,7 @@ class Address:
 
     @property
     def kind(self) -> str:
-        """ "paper" or "live" where the port is one that is usual for such an account; else empty."""
+        """What accounts such a port is usual for, paper or live; empty where it says nothing."""
         return "paper" if self.port in PAPER_PORTS else "live" if self.port in LIVE_PORTS else ""
 
     def __str__(self) -> str:
