@@ -161,7 +161,7 @@ class InLockstep(Driver):
     def _turn(self, server: GatewayServer) -> None:
         lockstep = self._lockstep
         while lockstep.is_ready and not lockstep.is_over:
-            lockstep.turn()
+            lockstep.turn(server.due_ts)
             server.apply_due()
             server.pump()
         if lockstep.is_over:

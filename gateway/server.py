@@ -197,7 +197,12 @@ class GatewayServer:
     def next_ts(self) -> int:
         """Exchange time of what is to be played next, in the market or by the scenario; NEVER at the tape's end."""
         market = self.tws.next_ts
-        return market if market == NEVER or self._layer is None else min(market, self._layer.next_ts)
+        return market if market == NEVER else min(market, self.due_ts)
+
+    @property
+    def due_ts(self) -> int:
+        """Exchange time at which the scenario has something next; NEVER where it has nothing."""
+        return NEVER if self._layer is None else self._layer.next_ts
 
     def play(self, until: int, most_steps: int) -> bool:
         """Play up to exchange time ``until`` (NEVER: to the end), but no more than so many steps; whether it got there."""

@@ -66,5 +66,7 @@ class GatewaySettings:
     data: Mapping[str, DataPermission] = field(default_factory=dict)
     delay_s: float = 900.0
     """Age of delayed data."""
+    conflate_ms: float | None = None
+    """Least exchange time between the ticks of a market data line, some 250 at IB; None: every change is sent."""
     limits: Limits = field(default_factory=Limits)
     synthetic: bool = False

@@ -45,6 +45,10 @@ class GuardConfig:
     duplicate_s: float | None = None
     allowed_symbols: list[str] | None = None
     flatten: bool | None = None
+    flatten_confirmed: bool | None = None
+    disconnect: bool | None = None
+    scope: Literal["run", "account"] | None = None
+    stale_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
