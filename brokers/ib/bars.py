@@ -152,7 +152,9 @@ class BarLines:
         length = warm_up_length(line.warmup, line.interval_ns)
         if line.has_begun:
             missed = max(0, now - max(line.last, line.since))
-            length = Duration(sessions=2 + missed // DAY_NS) if line.interval_ns >= 60 * NS_PER_S else Duration(ns=missed)
+            length = (
+                Duration(sessions=2 + missed // DAY_NS) if line.interval_ns >= 60 * NS_PER_S else Duration(ns=missed)
+            )
         duration, bar = history_terms(length, interval_duration(line.interval_ns))
         line.request = self._next_id()
         line.is_told = False

@@ -215,9 +215,14 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class AccountReady(msgspec.Struct, frozen=True):
-    """The account's values, positions, orders and executions were told, and agree with what is expected."""
+    """The account's values, positions, orders and executions were told, and agree with what is expected.
+
+    ``cash`` is by currency, ``rates`` base currency per unit of each; filled in by whoever passes it on.
+    """
 
     is_first: bool
+    cash: dict[str, float] = {}
+    rates: dict[str, float] = {}
 
 
 Event = (

@@ -169,7 +169,11 @@ class MarketData:
         contract = contract_of(instrument, self.registry.con_ids[j])
         watched.is_refused = watched.is_crowded = False
         line.source = TradeSource.RT_VOLUME
-        if not watched.no_ticks and instrument.type not in _ONE_SIDED and self._tick_lines() < self.settings.tick_by_tick:
+        if (
+            not watched.no_ticks
+            and instrument.type not in _ONE_SIDED
+            and self._tick_lines() < self.settings.tick_by_tick
+        ):
             line.source = TradeSource.ALL_LAST
             line.ticks = self._take_id(j)
             self._send(FollowTicks(line.ticks, contract, "AllLast"))

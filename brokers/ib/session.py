@@ -130,7 +130,10 @@ class IbSession:
         self.orders.executed = self.account.moved
         self.orders.client_id = settings.client_id
         self.market = MarketData(market, registry, send=self.send, emit=emit, next_id=self.take_id)
-        self.queries = Queries(registry, send=self.send, emit=emit, next_id=self.take_id)
+        self.queries = Queries(
+            registry, send=self.send, emit=emit, next_id=self.take_id, calendar=market.calendar,
+            history=self.market.history,
+        )  # fmt: skip
 
     # -- what the others use ----------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from brokers.ib import asks, events
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
@@ -362,7 +364,8 @@ class Adapter:
         if not self._has_begun:
             self._begin(now)
         self._journal.note(now, "Expected", entries.encode(entries.Expected(expected)))
-        return [event]
+        account = self.ib.account
+        return [msgspec.structs.replace(event, cash=account.cash, rates=account.rates)]
 
     def _begin(self, now: int) -> None:
         """The account is known for the first time in this process: the guard's books begin."""
@@ -445,10 +448,7 @@ class Adapter:
             return Refused("read_only", "the run is read-only: nothing is sent")
         if not ib.is_ready:
             return Refused("connection", f"no orders while the connection is {ib.state.value}")
-        j = request.instrument
-        if ib.market.refuses(j):
-            return Refused("delayed", f"the data of {request.symbol} are not live; live trading on them is refused")
-        buying, selling = self._working(j)
+        buying, selling = self._working(request.instrument)
         return self.supervisor.approve(request, now, buying, 0.0 if request.group else selling, self.stale(now))
 
     def _working(self, j: int) -> tuple[float, float]:
