@@ -30,6 +30,11 @@ def tape() -> Tape:
     return sample_tape()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "QUIET_S", 0.05)
+
+
 @pytest.fixture
 def start(tape: Tape, simulated_gateway_factory: Start) -> Start:
     def make(**settings: Any) -> SimulatedGateway:
