@@ -92,7 +92,7 @@ class Adapter:
         self._inbox = inbox
         self._asks = asked
         self._is_read_only = is_read_only
-        self._observe = observe
+        self.observe = observe
         self._known = 0
         self._guard_number = FIRST_GUARD_NUMBER
         self._watched: set[int] = set()
@@ -201,7 +201,7 @@ class Adapter:
         if not happened:
             return
         self.state.events += len(happened)
-        self._observe(happened, now)
+        self.observe(happened, now)
         self.supervisor.sync()
         items: list[Item] = []
         market: list[Any] = []
@@ -568,7 +568,7 @@ def part(batch: Batch, begin: int, end: int) -> Batch:
         return column[begin:end] if len(column) == len(batch) else column
 
     return Batch(
-        cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),  # type: ignore[arg-type]
+        cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),
         cut(batch.start), None if batch.origin is None else cut(batch.origin),
     )  # fmt: skip
 
