@@ -276,7 +276,7 @@ def read_journal(path: Path) -> tuple[dict[str, Any], list[Entry]]:
         try:
             return _read(path, "ro")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            if _code(error) != sqlite3.SQLITE_READONLY:
                 raise
         return _read(path, "rw")  # it was stopped in the middle of its opening or closing, which SQLite now undoes
 
@@ -390,10 +390,15 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, sqlite3.OperationalError) and "locked" in reason:
+        if isinstance(error, sqlite3.Error) and _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise DataError("the journal is in use by another program; close that first", path=str(path)) from error
         what = f"the journal is damaged or cannot be read ({reason}); look at the run's orders at the broker, do not"
         raise DataError(f"{what} resume it, and begin a new run", path=str(path)) from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 where it was Python's module that found something wrong."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _check_format(database: sqlite3.Connection, path: Path) -> None:
@@ -403,7 +408,7 @@ def _check_format(database: sqlite3.Connection, path: Path) -> None:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        if _code(error) == sqlite3.SQLITE_NOTADB:
             raise foreign from error
         raise
     if application != APPLICATION_ID:

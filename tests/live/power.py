@@ -11,7 +11,7 @@ import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,8 @@ class _Connection:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
-        self._connection.close(True)
+        with suppress(apsw.Error):  # Python's own module does not say either what went wrong in folding in the log
+            self._connection.close(True)
 
 
 @contextmanager

@@ -42,18 +42,16 @@ def failing(monkeypatch: pytest.MonkeyPatch, path: Path, fault: Faulty) -> Journ
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "reason"),
-    [("write", apsw.FullError, "full"), ("write", apsw.IOError, "disk I/O"), ("sync", apsw.IOError, "disk I/O")],
+    ("kind", "error"), [("write", apsw.FullError), ("write", apsw.IOError), ("sync", apsw.IOError)]
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_commit_on_a_failing_disk_says_that_it_is_not_durable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, error: type[apsw.Error], reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, error: type[apsw.Error]
 ) -> None:
     path = tmp_path / FILE_NAME
     fault = Faulty(kind, error)
     journal = failing(monkeypatch, path, fault)
     with pytest.raises(
-        JournalError, match=rf"journal\.sqlite: .*cannot be written \(.*{reason}.*\); trading stops: mend"
+        JournalError, match=r"journal\.sqlite: .*cannot be written \(the disk says no\); trading stops: mend"
     ):
         journal.commit(TS, "intent", b"never sent")
     fault.fails = False

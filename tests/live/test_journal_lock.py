@@ -101,7 +101,7 @@ def test_who_looks_at_the_locks_keeps_nobody_from_taking_one(tmp_path: Path) -> 
 def test_a_holder_that_is_not_known_is_another_process(tmp_path: Path) -> None:
     with RunLock(tmp_path, "DU123", 7) as lock:
         lock.path.with_suffix(".json").write_text("{", encoding="utf-8")
-        with pytest.raises(UserError, match="is traded by another process; stop it, or take another --client-id$"):
+        with pytest.raises(UserError, match=r"is traded by another process; stop it, or take another --client-id$"):
             RunLock(tmp_path, "DU123", 7)
         assert held_locks(tmp_path) == []
     with RunLock(tmp_path, "DU123", 7) as lock:
