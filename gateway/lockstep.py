@@ -34,17 +34,19 @@ class Lockstep:
         self.tws = tws
         self.ids = tuple(sorted(ids))
         self.rounds = 0
+        """Markers that were answered by all."""
         self.steps = 0
+        self.is_over = False
+        """Whether the tape has ended and nobody asked anything then; requests are now answered at once, as they come."""
+        self._marked_s = -1
+        """Second of exchange time of the last marker."""
+        self._is_answered = False
+        """Whether the last marker's round is counted: silent steps belong to it."""
         self._members: dict[int, Client] = {}
         self._answered: set[int] = set()
         self._asked: dict[int, list[Request]] = {each: [] for each in ids}
         self._early: dict[int, list[Request]] = {each: [] for each in ids}
         """Requests that came after the answer to a marker: they belong to the next round."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the tape has ended; requests are then answered at once, as they come."""
-        return self.tws.next_ts == NEVER
 
     @property
     def is_ready(self) -> bool:
@@ -61,7 +63,8 @@ class Lockstep:
             self.tws.request(client, request)
             if client.id in self._asked and not client.closing:
                 self._members[client.id] = client
-                self._mark(client)
+                if not self.is_over:
+                    self._mark(client)
         elif self._members.get(client.id) is not client or self.is_over:
             self.tws.request(client, request)
         elif isinstance(request, requests.CurrentTime):
@@ -84,22 +87,42 @@ class Lockstep:
             self._asked[client.id].clear()
             self._early[client.id].clear()
 
-    def turn(self) -> None:
-        """After everybody's answer: do what was asked, or play the next step; then ask for another answer."""
+    def turn(self, due_ts: int = NEVER) -> None:
+        """After everybody's answer: do what was asked, or play the next step; then ask for another answer.
+
+        After a silent step nobody is asked: :attr:`is_ready` stays, and the next turn plays on. A step at or after
+        ``due_ts``, when something happens beside the market, is never silent.
+        """
         assert self.is_ready, "somebody has not answered yet"
-        self.rounds += 1
+        assert not self.is_over, "nothing is left to play"
+        if not self._is_answered:
+            self._is_answered = True
+            self.rounds += 1
         asked = [(self._members[each], request) for each in self.ids for request in self._asked[each]]
         for each in self.ids:
             self._asked[each], self._early[each] = self._early[each], []
         if asked:
             for client, request in asked:
                 self.tws.request(client, request)
-        elif not self.is_over:
+        elif self.tws.next_ts == NEVER:
+            self.is_over = True
+            return
+        else:
             self.steps += 1
-            self.tws.play_next()
+            if self._play_next() and self.tws.now < due_ts and not any(self._asked.values()):
+                return
         self._answered.clear()
+        self._is_answered = False
         for client in self._members.values():
             self._mark(client)
 
+    def _play_next(self) -> bool:
+        """Play a step; whether it was silent."""
+        members = self._members.values()
+        before = [len(each.outbox) for each in members]
+        self.tws.play_next()
+        return self.tws.now // NS_PER_S == self._marked_s and before == [len(each.outbox) for each in members]
+
     def _mark(self, client: Client) -> None:
-        client.send(replies.Time(self.tws.now // NS_PER_S))
+        self._marked_s = self.tws.now // NS_PER_S
+        client.send(replies.Time(self._marked_s))

@@ -12,12 +12,10 @@ from gateway.settings import GatewaySettings
 
 
 class MarketDesks:
-    """Market data, history, scans and definitions. ``conflate_ms``: least time between the ticks of a line."""
+    """Market data, history, scans and definitions."""
 
-    def __init__(
-        self, settings: GatewaySettings, market: Market, contracts: Contracts, conflate_ms: float | None = None
-    ) -> None:
-        self.quotes = quotes.QuotesDesk(settings, market, contracts, conflate_ms)
+    def __init__(self, settings: GatewaySettings, market: Market, contracts: Contracts) -> None:
+        self.quotes = quotes.QuotesDesk(settings, market, contracts)
         self.history = history.HistoryDesk(settings, market, contracts)
         self.scanners = scanners.ScannersDesk(settings, market, contracts)
         self.definitions = definitions.DefinitionsDesk(settings, market, contracts)

@@ -3,7 +3,11 @@
 A subscription gets the kind of its data (58), its parameters (81), an image of what is known, then changes: a trade as
 last price with its size, or its size alone where the price is the same; a side of the quote likewise. The order of the
 image is that of recorded snapshots. Real TWS sends aggregates of some 250 ms; here every trade goes out unless
-``conflate_ms`` is given. A tape of bars gives images only: its last close.
+the settings say ``conflate_ms``.
+
+A tape of bars has no trades to send, so that neither RTVolume nor ticks of trades come. At each bar's end its close is
+the last price, also where that is the one before, with the time and the volume so far: what is held can be marked, and
+is known to be fresh. The size of that last trade is not known, and is sent as 0.
 
 Delayed data are as old as the settings say and are looked up once a second. Of generic ticks RTVolume (233), RTTrdVolume
 (375) and average volume (165) are simulated, the others that TWS knows are accepted and nothing is sent for them.
@@ -94,6 +98,8 @@ class _Watch:
     sent: Image = field(default_factory=Image)
     sent_ts: int = 0
     is_behind: bool = False
+    bars: MovingImage | None = None
+    """Where a tape of bars has come to; ``image`` is its image."""
 
     def fanouts(self) -> Iterator[Fanout]:
         """All of them."""
@@ -127,16 +133,14 @@ Lines = dict[int, dict[int, _Line]]
 
 
 class QuotesDesk:
-    """Answers requests for market data and sends what happens. ``conflate_ms``: least time between ticks of a line."""
+    """Answers requests for market data and sends what happens."""
 
-    def __init__(
-        self, settings: GatewaySettings, market: Market, contracts: Contracts, conflate_ms: float | None = None
-    ) -> None:
+    def __init__(self, settings: GatewaySettings, market: Market, contracts: Contracts) -> None:
         self.settings = settings
         self.market = market
         self.contracts = contracts
         self.images = Images(market.view)
-        self._conflate_ns = round((conflate_ms or 0.0) * NS_PER_MS)
+        self._conflate_ns = round((settings.conflate_ms or 0.0) * NS_PER_MS)
         self._delay_ns = round(settings.delay_s * NS_PER_S)
         self._kinds: dict[int, int] = {}
         self._lines: Lines = {}
@@ -324,11 +328,14 @@ class QuotesDesk:
         watch = self._watched[j]
         if watch is None:
             lot, wire = self.contracts.lot(j), self.contracts.wire(j)
+            moving = MovingImage(self.images, j)
             watch = _Watch(
-                j, self.images.at(j, self._known(now)), wire.primary_exchange, Fanout(lot),
+                j, moving.move(self._known(now)), wire.primary_exchange, Fanout(lot),
                 {kind: Fanout(lot) for kind in SUMMARIES.values()}, {kind: Fanout(lot) for kind in (1, 2)},
                 Fanout(lot), Fanout(lot), Fanout(lot),
             )  # fmt: skip
+            if not (self.images.has_trades(j) or self.images.has_quotes(j)):
+                watch.bars = moving
             watch.sent = dataclasses.replace(watch.image)
             self._watched[j] = watch
             self._watches += 1
@@ -338,8 +345,6 @@ class QuotesDesk:
         watch.is_heard = any(watch.summaries.values()) or any(watch.trades.values())
 
     def _live_fanouts(self, j: int, generic: list[str], now: int) -> tuple[Fanout, ...]:
-        if not (self.images.has_trades(j) or self.images.has_quotes(j)):
-            return ()  # a tape of bars: the image is all
         watch = self._watch(j, now)
         summaries = [watch.summaries[kind] for number, kind in SUMMARIES.items() if number in generic]
         watch.is_heard = watch.is_heard or bool(summaries)
@@ -369,6 +374,9 @@ class QuotesDesk:
             self._trade(watch, self._times[k], self._first[k], self._second[k])
         elif kind == _QUOTE:
             self._quote(watch, self._times[k], self._first[k], self._second[k], self._third[k], self._fourth[k])
+        elif watch.bars is not None:
+            watch.bars.move(self._times[k])
+            self._mark(watch, self._times[k])
 
     def _open(self, batch: Batch) -> None:
         """Lists of a batch's columns: an element of an array costs ten times one of a list."""

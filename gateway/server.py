@@ -95,7 +95,8 @@ class GatewayServer:
         self._gone = asyncio.Event()
         """Set while no socket is open."""
         self._stop_at_end = False
-        self._has_ended = False
+        self.has_ended = False
+        """Whether the tape has been played to its end."""
         self._failure: BaseException | None = None
         self._layer: FaultLayer | None = None
         if scenario is not None and scenario.faults:
@@ -197,7 +198,12 @@ class GatewayServer:
     def next_ts(self) -> int:
         """Exchange time of what is to be played next, in the market or by the scenario; NEVER at the tape's end."""
         market = self.tws.next_ts
-        return market if market == NEVER or self._layer is None else min(market, self._layer.next_ts)
+        return market if market == NEVER else min(market, self.due_ts)
+
+    @property
+    def due_ts(self) -> int:
+        """Exchange time at which the scenario has something next; NEVER where it has nothing."""
+        return NEVER if self._layer is None else self._layer.next_ts
 
     def play(self, until: int, most_steps: int) -> bool:
         """Play up to exchange time ``until`` (NEVER: to the end), but no more than so many steps; whether it got there."""
@@ -250,9 +256,9 @@ class GatewayServer:
 
     def ended(self) -> None:
         """The tape has ended; said once."""
-        if self._has_ended:
+        if self.has_ended:
             return
-        self._has_ended = True
+        self.has_ended = True
         self.say_market("the tape has ended")
         if self._stop_at_end:
             self._stop.set()

@@ -70,12 +70,13 @@ def send_side(
 
 
 def send_changes(fanout: Fanout, image: Image, sent: Image, types: TickTypes) -> None:
-    """What two images of one instrument differ in."""
+    """What two images of one instrument differ in. A last price without a size, a bar's close, is told each time."""
     if not fanout:
         return
-    if differ(image.last, sent.last):
+    is_later = image.last_ts != sent.last_ts
+    if differ(image.last, sent.last) or (is_later and image.last_size != image.last_size):
         fanout.price(types.last, image.last, image.last_size)
-    elif differ(image.last_size, sent.last_size) or image.last_ts != sent.last_ts:
+    elif differ(image.last_size, sent.last_size) or is_later:
         fanout.size(types.last_size, image.last_size)
     if image.last_ts // NS_PER_S != sent.last_ts // NS_PER_S:
         fanout.string(types.timestamp, str(image.last_ts // NS_PER_S))

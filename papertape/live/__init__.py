@@ -1,1 +1,1 @@
-"""Paper and live runs: what they remember, what watches them, and how a person sees and stops them."""
+"""Paper and live trading: the two halves of a run in real time, its journal, and what watches over it."""

@@ -10,10 +10,12 @@ from gateway.clients import Client
 from gateway.market import Market
 from gateway.order_faults import NO_FAULTS, OrderFaults
 from gateway.protocol import replies, requests
+from gateway.protocol.codec import decode_reply
 from gateway.protocol.contract import Contract
 from gateway.protocol.order import Order
 from gateway.protocol.replies import Error, Execution, OpenOrder, OrderStatus, Reply
 from gateway.protocol.requests import Request
+from gateway.protocol.wire import PREFIX_BYTES
 from gateway.settings import GatewaySettings
 from gateway.store import Store
 from gateway.tws import Tws
@@ -86,8 +88,11 @@ class Desk:
 
     def heard(self, client: Client | None = None) -> list[Reply]:
         """What a client was told since the last time."""
-        taken = (client or self.one).take()
-        return [each for each in taken if not isinstance(each, bytes)]
+        client = client or self.one
+        return [
+            decode_reply(each[PREFIX_BYTES:], client.version) if isinstance(each, bytes) else each
+            for each in client.take()
+        ]
 
 
 def told(heard: list[Reply]) -> list[str]:

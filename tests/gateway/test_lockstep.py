@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gateway.clients import Client
 from gateway.lockstep import MOST_PENDING, Lockstep
 from gateway.protocol import requests
-from gateway.protocol.replies import Execution, OrderStatus, Reply, Time
-from gateway.protocol.requests import CurrentTime, PlaceOrder, Request, StartApi
+from gateway.protocol.replies import Execution, OrderStatus, Reply, TickPrice, Time
+from gateway.protocol.requests import CurrentTime, MarketData, PlaceOrder, Request, StartApi
 from papertape.core.errors import ConfigError, PeerError
+from papertape.core.timers import NEVER
 from tests.brokers.tapes import OPEN, S, trades
 from tests.gateway.desk import VERSION, Desk, fills, order, stock, told
 
@@ -25,7 +26,7 @@ class Rounds:
     """A Tws in lockstep with some clients, whose answers come in an order of the test's choice."""
 
     def __init__(self, *ids: int, series: Any = TAPE, **settings: Any) -> None:
-        self.desk = Desk(series, start=0.5, **settings)
+        self.desk = Desk(*(series if isinstance(series, list) else [series]), start=0.5, **settings)
         self.desk.tws.disconnect(self.desk.one)
         self.tws = self.desk.tws
         self.lockstep = Lockstep(self.tws, ids)
@@ -43,11 +44,12 @@ class Rounds:
     def heard(self, client_id: int) -> list[Reply]:
         return self.desk.heard(self.clients[client_id])
 
-    def answer(self) -> None:
-        """Everybody answers, and the turn is made."""
+    def answer(self, due_ts: int = NEVER) -> None:
+        """Everybody answers, and turns are made to the next marker."""
         for each in self.clients:
             self.ask(each, CurrentTime())
-        self.lockstep.turn()
+        while self.lockstep.is_ready and not self.lockstep.is_over:
+            self.lockstep.turn(due_ts)
 
     def second(self) -> float:
         return (self.tws.now - OPEN) / S
@@ -72,7 +74,7 @@ def test_seconds_without_events_are_steps_too():
     for _ in range(5):
         rounds.answer()
         seen.append(rounds.second())
-    assert seen == [1.0, 2.0, 3.0, 4.0, 4.5]
+    assert seen == [1.0, 2.0, 3.0, 4.0, 5.0], "that at 4.5 tells it nothing"
 
 
 def test_the_market_waits_until_every_client_is_there():
@@ -176,6 +178,105 @@ def test_after_the_tape_requests_are_answered_at_once():
         rounds.answer()
     rounds.heard(1)
     assert rounds.ask(1, CurrentTime()) == [Time(rounds.tws.now // S)]
+
+
+def test_the_last_marker_has_its_round_too():
+    rounds = Rounds(1)
+    rounds.join(1)
+    while rounds.tws.next_ts != NEVER:
+        rounds.answer()
+    assert isinstance(rounds.heard(1)[-1], Time)
+    assert rounds.ask(1, PlaceOrder(1, stock(), order("BUY", 10, "LMT", limit_price=1.0, tif="GTC"))) == []
+    rounds.answer()
+    assert told(rounds.heard(1)) == ["error 399", "openOrder PreSubmitted", "orderStatus PreSubmitted", "Time"]
+    rounds.answer()
+    assert rounds.heard(1) == [], "nothing follows the last answer"
+    assert rounds.lockstep.is_over
+
+
+UNEVEN = trades("AAPL", *((k, 100.0 + k) for k in (1, 1.2, 1.4, 1.6, 2.3, 2.5)))
+
+
+def test_steps_that_tell_a_client_nothing_pass_without_a_marker_up_to_the_next_second():
+    rounds = Rounds(1, series=UNEVEN)
+    rounds.join(1)
+    seen = []
+    for _ in range(3):
+        rounds.answer()
+        seen.append(rounds.second())
+    assert seen == [1.0, 2.0, 3.0]
+    assert rounds.lockstep.steps == 8
+    assert rounds.lockstep.rounds == 3
+
+
+def test_steps_that_tell_a_client_something_end_with_a_marker_each():
+    rounds = Rounds(1, 2, series=UNEVEN)
+    for each in (1, 2):
+        rounds.join(each)
+    rounds.ask(2, MarketData(1, stock()))
+    seen = []
+    for _ in range(8):
+        rounds.answer()
+        seen.append(rounds.second())
+    assert seen == [0.5, 1.0, 1.2, 1.4, 1.6, 2.0, 2.3, 2.5]
+
+
+def test_a_fill_is_told_at_the_step_that_it_happened_at():
+    rounds = Rounds(1, series=UNEVEN)
+    rounds.join(1)
+    rounds.answer()
+    rounds.ask(1, PlaceOrder(1, stock(), order("BUY", 10, "LMT", limit_price=101.3)))
+    rounds.ask(1, PlaceOrder(2, stock(), order("BUY", 10, "STP", aux_price=101.5)))
+    rounds.answer()
+    rounds.heard(1)
+    rounds.answer()
+    assert rounds.second() == 1.2
+    assert fills(rounds.heard(1)) == [(10.0, 101.2)]
+    rounds.answer()
+    assert rounds.second() == 1.6
+    assert fills(rounds.heard(1)) == [(10.0, 101.6)]
+
+
+def test_when_something_is_due_beside_the_market_the_step_ends_with_a_marker():
+    rounds = Rounds(1, series=UNEVEN)
+    rounds.join(1)
+    rounds.answer()
+    rounds.answer(due_ts=OPEN + int(1.3 * S))
+    assert rounds.second() == 1.4
+
+
+@given(
+    st.lists(st.integers(1, 6_000), min_size=4, max_size=40, unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_what_a_client_does_comes_to_the_same_with_a_marker_after_every_step(
+    thousandths: list[int], rng: random.Random
+):
+    """It buys and sells at what it hears of one instrument; most steps are of the other, which it does not watch."""
+    rows: dict[str, list[tuple[float, ...]]] = {"AAPL": [], "MSFT": []}
+    for k in sorted(thousandths):
+        rows[rng.choice(["AAPL", "MSFT", "MSFT"])].append((1 + k / 1000, 100.0 + rng.randint(-3, 3), 30.0))
+    series = [trades(name, *each) for name, each in rows.items() if each]
+    assert heard_of(series, due_ts=NEVER) == heard_of(series, due_ts=0)
+
+
+def heard_of(series: list[Any], due_ts: int) -> list[str]:
+    rounds = Rounds(1, series=series)
+    rounds.join(1)
+    watched = series[0].symbol
+    rounds.ask(1, MarketData(1, stock(watched)))
+    told_to: list[str] = []
+    next_id = 1
+    while rounds.second() < 10.0:
+        rounds.answer(due_ts)
+        heard = rounds.heard(1)
+        told_to += [f"{rounds.second()} {each!r}" for each in heard if not isinstance(each, Time)]
+        for each in heard:
+            if isinstance(each, TickPrice) and each.type == 4 and next_id < 9:
+                terms = [order("BUY", 5), order("BUY", 7, "LMT", limit_price=each.price - 1.0), order("SELL", 3)]
+                rounds.ask(1, PlaceOrder(next_id, stock(watched), terms[next_id % 3]))
+                next_id += 1
+    return told_to
 
 
 @pytest.mark.parametrize("ids", [(), (1, 1)])

@@ -173,21 +173,71 @@ def test_a_snapshot_of_what_was_never_traded_ends_at_once():
     assert [type(reply) for reply in replies] == [DataType, TickParameters, SnapshotEnd]
 
 
-def test_a_tape_of_bars_gives_its_last_close_and_no_ticks():
-    played = morning(
-        bars(
-            "AAA",
-            [(at(4, f"9:{m}:00"), at(4, f"9:{m + 1}:00"), 10.0, 12.0, 9.0, m / 1.0, 1000.0) for m in range(30, 40)],
-        )
-    )
+MINUTES = bars(
+    "AAA",
+    [
+        (at(3, "15:58:00"), at(3, "15:59:00"), 8.0, 8.5, 8.0, 8.0, 700.0),
+        (at(4, "9:30:00"), at(4, "9:31:00"), 10.0, 12.0, 9.0, 11.0, 1000.0),
+        (at(4, "9:31:00"), at(4, "9:32:00"), 11.0, 13.0, 10.0, 11.0, 250.0),
+        (at(4, "9:32:00"), at(4, "9:33:00"), 11.0, 11.0, 8.5, 9.5, 300.0),
+    ],
+)
+
+
+def seconds(clock: str) -> str:
+    """A time of June 4 as ticks of type 45 spell it."""
+    return str(at(4, clock) // NS_PER_S)
+
+
+def test_on_a_tape_of_bars_a_line_begins_with_the_last_close():
+    played = morning(MINUTES)
     client = played.client()
-    played.play(at(4, "9:33:30"), client)
+    played.play(at(4, "9:31:30"), client)
     found = ticks(played.ask(client, MarketData(7, stock("AAA"))))
-    assert [(kind, value) for kind, value, _ in found if kind in (4, 6, 7, 8, 14)] == [
-        (4, 32.0), (6, 12.0), (7, 9.0), (8, 30.0), (14, 10.0),
+    assert found == [
+        (4, 11.0, 0.0), (45, seconds("9:31:00"), 0.0), (6, 12.0, 0.0), (7, 9.0, 0.0), (8, 10.0, 0.0), (9, 8.0, 0.0),
+        (14, 10.0, 0.0),
     ]  # fmt: skip
-    assert played.play(at(4, "9:36:00"), client) == []
     assert codes(played.ask(client, CancelMarketData(7))) == []
+    assert played.play(at(4, "9:33:00"), client) == []
+
+
+@pytest.mark.parametrize("conflate_ms", [None, 250.0])
+def test_at_the_end_of_each_bar_its_close_is_the_last_price_also_where_it_did_not_move(conflate_ms: float | None):
+    played = morning(MINUTES, settings=GatewaySettings(conflate_ms=conflate_ms))
+    client = played.client()
+    played.ask(client, MarketData(7, stock("AAA"), "233"))
+    heard = {clock: ticks(played.play(at(4, clock), client)) for clock in ("9:30:59", "9:31:00", "9:32:00", "9:33:00")}
+    assert heard == {
+        "9:30:59": [],
+        "9:31:00": [
+            (4, 11.0, 0.0), (45, seconds("9:31:00"), 0.0), (6, 12.0, 0.0), (7, 9.0, 0.0), (8, 10.0, 0.0),
+            (14, 10.0, 0.0),
+        ],
+        "9:32:00": [(4, 11.0, 0.0), (45, seconds("9:32:00"), 0.0), (6, 13.0, 0.0), (8, 12.0, 0.0)],
+        "9:33:00": [(4, 9.5, 0.0), (45, seconds("9:33:00"), 0.0), (7, 8.5, 0.0), (8, 15.0, 0.0)],
+    }  # fmt: skip
+
+
+def test_a_new_session_of_bars_begins_with_a_new_previous_close():
+    played = Played(MINUTES, start=at(3, "15:58:00"))
+    client = played.client()
+    played.ask(client, MarketData(7, stock("AAA")))
+    before = ticks(played.play(at(3, "15:59:00"), client))
+    assert [each[:2] for each in before if each[0] in (4, 9)] == [(4, 8.0)]
+    after = ticks(played.play(at(4, "9:31:00"), client))
+    assert [each[:2] for each in after if each[0] in (4, 9, 14)] == [(4, 11.0), (9, 8.0), (14, 10.0)]
+
+
+def test_where_there_are_trades_bars_bring_no_ticks_of_their_own():
+    both = morning(DAYS, MINUTES)
+    alone = morning(DAYS)
+    heard = []
+    for each in (both, alone):
+        client = each.client()
+        each.ask(client, MarketData(7, stock("AAA"), "233"))
+        heard.append(each.play(at(4, "9:40:00"), client))
+    assert heard[0] == heard[1] != []
 
 
 def test_a_cancelled_subscription_is_silent_and_cancelling_it_again_is_an_error():
@@ -427,12 +477,7 @@ def test_what_was_told_tick_by_tick_is_what_an_image_says_and_what_scans_are_ran
 
 
 def test_ticks_may_be_held_back_and_then_say_what_is_so_in_the_end():
-    from gateway.market_desks import MarketDesks
-
-    played = morning(DAYS, QUOTES)
-    desks = MarketDesks(played.tws.settings, played.tws.market, played.tws.contracts, conflate_ms=1_500.0)
-    played.tws.data = desks
-    played.tws._handlers = played.tws._dispatch()
+    played = morning(DAYS, QUOTES, settings=GatewaySettings(conflate_ms=1_500.0))
     client = played.client()
     played.play(at(4, "9:29:59"), client)
     played.ask(client, MarketData(7, stock("AAA"), "233"))

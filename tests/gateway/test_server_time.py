@@ -78,13 +78,13 @@ def test_in_lockstep_a_client_sees_every_step_and_acts_between_them() -> None:
             peer = await served.peer().shake()
             peer.ask(requests.StartApi(1))
             at = 0
-            for markers in range(1, 601):
+            for markers in range(1, 121):
                 marker = await peer.until(lambda each: isinstance(each, replies.Time))
                 new, at = peer.seen[at:], len(peer.seen)
                 assert isinstance(marker, replies.Time)
                 assert sum(isinstance(each, replies.Time) for each in new) == 1
                 seen += [(marker.seconds, each.exec_id) for each in new if isinstance(each, replies.Execution)]
-                if markers % 50 == 0:
+                if markers % 10 == 0:
                     peer.ask(buy(markers))
                 peer.ask(requests.CurrentTime())
         return seen
