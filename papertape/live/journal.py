@@ -300,7 +300,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _locked(path: Path) -> FileLock:
-    lock = FileLock.take(path.with_name(f".{path.stem}.lock"))
+    try:
+        lock = FileLock.take(path.with_name(f".{path.stem}.lock"))
+    except OSError as error:
+        what = f"cannot lock the journal ({error.strerror}); make its folder writable"
+        raise DataError(what, path=str(path)) from error
     if lock is None:
         raise UserError(f"{path}: another process goes on with this run; stop it first")
     return lock

@@ -294,6 +294,9 @@ def test_what_is_not_there_is_said(path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere: there is no such folder; make it first$"):
         Journal.create(path.parent / "nowhere" / FILE_NAME, {})
     assert list(path.parent.iterdir()) == []
+    path.with_name(".journal.lock").mkdir()
+    with pytest.raises(DataError, match=r"cannot lock the journal \(.*\); make its folder writable$"):
+        Journal.create(path, {})
 
 
 @pytest.mark.parametrize("content", [b"", b"text that is no database" * 100])

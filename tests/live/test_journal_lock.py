@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from papertape.core.errors import ConfigError, DataError, UserError
+from papertape.core.errors import ConfigError, UserError
 from papertape.core.folders import state_folder
-from papertape.live.lock import FileLock, Holder, RunLock, held_locks
+from papertape.live.lock import Holder, RunLock, held_locks
 from tests.live.crashing import ROOT
 
 HOLD = """
@@ -100,7 +100,7 @@ def test_who_looks_at_the_locks_keeps_nobody_from_taking_one(tmp_path: Path) -> 
 
 def test_a_holder_that_is_not_known_is_another_process(tmp_path: Path) -> None:
     with RunLock(tmp_path, "DU123", 7) as lock:
-        lock.path.with_suffix(".json").write_text("{", encoding="utf-8")
+        lock.path.write_text("{", encoding="utf-8")
         with pytest.raises(UserError, match=r"is traded by another process; stop it, or take another --client-id$"):
             RunLock(tmp_path, "DU123", 7)
         assert held_locks(tmp_path) == []
@@ -117,21 +117,17 @@ def test_an_account_of_any_name_has_a_lock_of_its_own_in_the_folder(tmp_path: Pa
         assert [each.account for each in held_locks(tmp_path)] == [account]
 
 
-def test_a_lock_leaves_nothing_beside_it_but_who_holds_it(tmp_path: Path) -> None:
-    with RunLock(tmp_path, "DU123", 7):
-        assert sorted(file.name for file in (tmp_path / "locks").iterdir()) == ["DU123-7.json", "DU123-7.lock"]
-        assert (tmp_path / "locks" / "DU123-7.lock").stat().st_size == 0
+def test_a_lock_is_one_file_whoever_held_it_before(tmp_path: Path) -> None:
+    RunLock(tmp_path, "DU123", 7, run="a-run-of-a-long-name").release()
+    with RunLock(tmp_path, "DU123", 7, run="short"):
+        assert [each.run for each in held_locks(tmp_path)] == ["short"]
+        assert [file.name for file in (tmp_path / "locks").iterdir()] == ["DU123-7.lock"]
 
 
 def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"^cannot write to .*locks \(.*\), where .*; set PAPERTAPE_STATE to choose"):
         RunLock(tmp_path / "file", "DU123", 7)
-    (tmp_path / "no.lock").write_text("not a database" * 100, encoding="utf-8")
-    with pytest.raises(
-        DataError, match=r"no\.lock: cannot lock this file \(.*; make its folder writable, or remove it"
-    ):
-        FileLock.take(tmp_path / "no.lock")
     assert held_locks(tmp_path / "nowhere") == []
 
 
