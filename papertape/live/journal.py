@@ -65,6 +65,21 @@ _INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _SELECT = "SELECT seq, ts, kind, CAST(body AS BLOB), crc FROM entries"
 
 
+_DAMAGED = "the journal is damaged ({}); look at the run's orders at the broker, do not resume it, and begin a new run"
+_UNREACHABLE = "the journal cannot be read and written here ({}); mend that, and resume the run then"
+_TROUBLE: Mapping[int, str] = {
+    sqlite3.SQLITE_BUSY: "the journal is in use by another program ({}); close that, and resume the run then",
+    sqlite3.SQLITE_LOCKED: "the journal is in use by another program ({}); close that, and resume the run then",
+    sqlite3.SQLITE_FULL: "there is no room on the disk ({}); make some, and resume the run then",
+    sqlite3.SQLITE_IOERR: _UNREACHABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNREACHABLE,
+    sqlite3.SQLITE_READONLY: _UNREACHABLE,
+    sqlite3.SQLITE_PERM: _UNREACHABLE,
+    sqlite3.SQLITE_NOMEM: _UNREACHABLE,
+}
+"""SQLite's result code -> what to say of it; what is not here means that the file is not what was written."""
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A row of the journal: its number, its time (UTC nanoseconds), what it is, and its content."""
 
@@ -394,13 +409,11 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, sqlite3.Error) and _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise DataError("the journal is in use by another program; close that first", path=str(path)) from error
-        what = f"the journal is damaged or cannot be read ({reason}); look at the run's orders at the broker, do not"
-        raise DataError(f"{what} resume it, and begin a new run", path=str(path)) from error
+        code = sqlite3.SQLITE_IOERR if isinstance(error, OSError) else _code(error)
+        raise DataError(_TROUBLE.get(code, _DAMAGED).format(reason), path=str(path)) from error
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's primary result code; 0 where it was Python's module that found something wrong."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 

@@ -152,12 +152,22 @@ class _Connection:
             self._connection.close(True)
 
 
+_CODES = {
+    apsw.BusyError: sqlite3.SQLITE_BUSY,
+    apsw.CorruptError: sqlite3.SQLITE_CORRUPT,
+    apsw.FullError: sqlite3.SQLITE_FULL,
+    apsw.IOError: sqlite3.SQLITE_IOERR,
+}
+
+
 @contextmanager
 def _as_sqlite3() -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise sqlite3.OperationalError(str(error)) from error
+        raised = sqlite3.OperationalError(str(error))
+        raised.sqlite_errorcode = _CODES.get(type(error), sqlite3.SQLITE_ERROR)
+        raise raised from error
 
 
 def connector(disk: Disk, replace: Mapping[str, str] | None = None) -> Callable[[Path, str], _Connection]:

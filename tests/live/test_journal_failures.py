@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from papertape.core.errors import JournalError
+from papertape.core.errors import DataError, JournalError
 from papertape.live import journal as subject
 from papertape.live.journal import FILE_NAME, Entry, Journal, read_journal
 from tests.live.crashing import ROOT
@@ -85,6 +85,29 @@ def test_closing_on_a_failing_disk_says_what_was_not_written_and_frees_the_file(
     monkeypatch.undo()
     with Journal.open(path) as journal:
         assert list(journal.entries()) == [Entry(1, TS, "intent", b"before")]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (apsw.FullError, r"there is no room on the disk \(the disk says no\); make some, and resume the run then$"),
+        (apsw.IOError, r"cannot be read and written here \(the disk says no\); mend that, and resume the run then$"),
+        (apsw.BusyError, r"in use by another program \(the disk says no\); close that, and resume the run then$"),
+    ],
+)
+def test_what_can_be_mended_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[apsw.Error], said: str
+) -> None:
+    path = tmp_path / FILE_NAME
+    Journal.create(path, {}).close()
+    fault = Faulty("write", error)
+    fault.fails = True
+    with monkeypatch.context() as patch:
+        patch.setattr(subject, "_connect", connector(Disk(before=fault)))
+        with pytest.raises(DataError, match=said):
+            Journal.open(path)
+    with Journal.open(path) as journal:
+        assert journal.commit(TS, "intent", b"a") == 1
 
 
 FULL_DISK = """
