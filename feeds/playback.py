@@ -116,6 +116,10 @@ class RecordedFeed:
         # a new list: the batch being played refers to the streams by their places in the old one
         self._streams = sorted([*self._streams, Stream(series, instrument, kind, cursor, end)], key=Stream.order)
 
+    def find(self, symbol: str) -> int | None:
+        """None: a tape has what it has."""
+        return None
+
     def kinds(self, instrument: int) -> frozenset[EventKind]:
         """Kinds of market events that the instrument has."""
         return frozenset(series.kind for series in self.view.market(instrument))

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from papertape.core.model import OrderStatus, Side
+from papertape.core.orders import OrderRequest
 from papertape.core.requests import Reply
 
 
@@ -79,6 +80,17 @@ class BarClosed(msgspec.Struct, frozen=True, gc=False):
     is_history: bool = False
 
 
+class BarsBegun(msgspec.Struct, frozen=True):
+    """The bars of an instrument that were over when they were asked for have all been told; from now on they close.
+
+    With ``failure`` there are none, and none will come.
+    """
+
+    instrument: int
+    interval_ns: int
+    failure: str = ""
+
+
 class DataChanged(msgspec.Struct, frozen=True):
     """What is delivered of an instrument has changed: its kind, its source of trades, or that it has stopped."""
 
@@ -143,6 +155,8 @@ class FillCorrected(msgspec.Struct, frozen=True):
     replaces: str
     quantity: float
     price: float
+    old_quantity: float
+    old_price: float
 
 
 class ForeignFill(msgspec.Struct, frozen=True):
@@ -154,6 +168,14 @@ class ForeignFill(msgspec.Struct, frozen=True):
     quantity: float
     price: float
     order_ref: str
+
+
+class GuardOrdered(msgspec.Struct, frozen=True):
+    """The account's guard closes what the run holds. ``number`` is not the run's own: it lies above all of those."""
+
+    number: int
+    request: OrderRequest
+    ts: int
 
 
 class LinkState(StrEnum):
@@ -186,7 +208,25 @@ class Notice(msgspec.Struct, frozen=True):
     halts: bool = False
 
 
+class Mismatch(msgspec.Struct, frozen=True):
+    """The broker and our journal do not agree: each row is what, ours, theirs. Nothing may be sent any more."""
+
+    rows: tuple[tuple[str, str, str], ...]
+
+
+class AccountReady(msgspec.Struct, frozen=True):
+    """The account's values, positions, orders and executions were told, and agree with what is expected.
+
+    ``cash`` is by currency, ``rates`` base currency per unit of each; filled in by whoever passes it on.
+    """
+
+    is_first: bool
+    cash: dict[str, float] = {}
+    rates: dict[str, float] = {}
+
+
 Event = (
-    TradeTick | QuoteTick | PriceImage | BarClosed | DataChanged | InstrumentKnown | Answered | OrderChanged
-    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | LinkChanged | Notice
+    TradeTick | QuoteTick | PriceImage | BarClosed | BarsBegun | DataChanged | InstrumentKnown | Answered | OrderChanged
+    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
+    | Mismatch | AccountReady
 )  # fmt: skip

@@ -15,7 +15,7 @@ NO_REQUEST = -1
 """Request id of what belongs to no request (TWS sends -1, older ones 0 with some codes)."""
 
 
-class ContractRecord(msgspec.Struct, frozen=True, tag=True):
+class ContractRecord(msgspec.Struct, frozen=True):
     """A contract as TWS names it."""
 
     con_id: int = 0
@@ -32,7 +32,7 @@ class ContractRecord(msgspec.Struct, frozen=True, tag=True):
     trading_class: str = ""
 
 
-class OrderRecord(msgspec.Struct, frozen=True, tag=True):
+class OrderRecord(msgspec.Struct, frozen=True):
     """The terms of an order, both ways. ``trailing_percent`` is in percent (2.0 is 2 %). Times are text."""
 
     action: str = ""
@@ -59,44 +59,44 @@ class OrderRecord(msgspec.Struct, frozen=True, tag=True):
     perm_id: int = 0
 
 
-class Connected(msgspec.Struct, frozen=True, tag=True):
+class Connected(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The handshake is done. ``time_text`` is TWS's, in its own zone."""
 
     server_version: int
     time_text: str
 
 
-class Disconnected(msgspec.Struct, frozen=True, tag=True):
+class Disconnected(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The connection has ended; nothing more comes of it."""
 
     reason: str
 
 
-class Undecodable(msgspec.Struct, frozen=True, tag=True):
+class Undecodable(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A message that the client could not read. What it said is not known, so trading must stop."""
 
     text: str
 
 
-class ManagedAccounts(msgspec.Struct, frozen=True, tag=True):
+class ManagedAccounts(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The accounts that this login may trade."""
 
     accounts: tuple[str, ...]
 
 
-class NextValidId(msgspec.Struct, frozen=True, tag=True):
+class NextValidId(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """From where on order ids may be used."""
 
     order_id: int
 
 
-class CurrentTime(msgspec.Struct, frozen=True, tag=True):
+class CurrentTime(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """TWS's clock, whole seconds since 1970 (UTC). In lockstep an unasked one is the marker."""
 
     ts_s: int
 
 
-class ErrorMessage(msgspec.Struct, frozen=True, tag=True):
+class ErrorMessage(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """An error, a warning or a notice; ``code`` says which (:mod:`brokers.ib.codes`)."""
 
     request_id: int
@@ -105,7 +105,7 @@ class ErrorMessage(msgspec.Struct, frozen=True, tag=True):
     advanced: str = ""
 
 
-class AccountValue(msgspec.Struct, frozen=True, tag=True):
+class AccountValue(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """One value of the account, as text, per currency or BASE."""
 
     key: str
@@ -114,19 +114,19 @@ class AccountValue(msgspec.Struct, frozen=True, tag=True):
     account: str
 
 
-class AccountTime(msgspec.Struct, frozen=True, tag=True):
+class AccountTime(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The time that account values are of, HH:MM in TWS's zone."""
 
     text: str
 
 
-class AccountEnd(msgspec.Struct, frozen=True, tag=True):
+class AccountEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The first download of an account's values and portfolio is complete."""
 
     account: str
 
 
-class PortfolioItem(msgspec.Struct, frozen=True, tag=True):
+class PortfolioItem(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A position with its value. ``average_cost`` includes commissions and the multiplier."""
 
     contract: ContractRecord
@@ -139,7 +139,7 @@ class PortfolioItem(msgspec.Struct, frozen=True, tag=True):
     account: str
 
 
-class PositionItem(msgspec.Struct, frozen=True, tag=True):
+class PositionItem(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A position of an account."""
 
     account: str
@@ -148,11 +148,11 @@ class PositionItem(msgspec.Struct, frozen=True, tag=True):
     average_cost: float
 
 
-class PositionsEnd(msgspec.Struct, frozen=True, tag=True):
+class PositionsEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The first download of positions is complete."""
 
 
-class AccountPnl(msgspec.Struct, frozen=True, tag=True):
+class AccountPnl(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """P&L of the account in base currency; NaN unknown."""
 
     request_id: int
@@ -161,7 +161,7 @@ class AccountPnl(msgspec.Struct, frozen=True, tag=True):
     realised: float
 
 
-class OpenOrder(msgspec.Struct, frozen=True, tag=True):
+class OpenOrder(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """An order that works, or has just ended. ``commission`` NaN unknown."""
 
     order_id: int
@@ -172,11 +172,11 @@ class OpenOrder(msgspec.Struct, frozen=True, tag=True):
     commission: float = NAN
 
 
-class OpenOrdersEnd(msgspec.Struct, frozen=True, tag=True):
+class OpenOrdersEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """All open orders were told."""
 
 
-class OrderState(msgspec.Struct, frozen=True, tag=True):
+class OrderState(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A change of an order's status. ``average_price`` is of what has filled."""
 
     order_id: int
@@ -191,7 +191,7 @@ class OrderState(msgspec.Struct, frozen=True, tag=True):
     why_held: str = ""
 
 
-class CompletedOrder(msgspec.Struct, frozen=True, tag=True):
+class CompletedOrder(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """An order that has ended. Its ``order.order_id`` is not told by TWS; its reference and permanent id are."""
 
     contract: ContractRecord
@@ -202,11 +202,11 @@ class CompletedOrder(msgspec.Struct, frozen=True, tag=True):
     filled: float = NAN
 
 
-class CompletedOrdersEnd(msgspec.Struct, frozen=True, tag=True):
+class CompletedOrdersEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """All completed orders were told."""
 
 
-class Execution(msgspec.Struct, frozen=True, tag=True):
+class Execution(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A fill. ``request_id`` is NO_REQUEST where it was not asked for. ``time_text`` is in TWS's zone or with its own."""
 
     request_id: int
@@ -227,13 +227,13 @@ class Execution(msgspec.Struct, frozen=True, tag=True):
     last_liquidity: int = 0
 
 
-class ExecutionsEnd(msgspec.Struct, frozen=True, tag=True):
+class ExecutionsEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """All executions that were asked for were told."""
 
     request_id: int
 
 
-class Commission(msgspec.Struct, frozen=True, tag=True):
+class Commission(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """What an execution cost; joined to it by ``exec_id``, before or after it."""
 
     exec_id: str
@@ -242,7 +242,7 @@ class Commission(msgspec.Struct, frozen=True, tag=True):
     realised: float = NAN
 
 
-class TickPrice(msgspec.Struct, frozen=True, tag=True):
+class TickPrice(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A price of a market data line; ``type`` is TWS's tick type. -1 means that there is none."""
 
     request_id: int
@@ -250,7 +250,7 @@ class TickPrice(msgspec.Struct, frozen=True, tag=True):
     price: float
 
 
-class TickSize(msgspec.Struct, frozen=True, tag=True):
+class TickSize(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A size of a market data line."""
 
     request_id: int
@@ -258,7 +258,7 @@ class TickSize(msgspec.Struct, frozen=True, tag=True):
     size: float
 
 
-class TickString(msgspec.Struct, frozen=True, tag=True):
+class TickString(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A text of a market data line: 45 last timestamp (seconds), 48 RTVolume."""
 
     request_id: int
@@ -266,7 +266,7 @@ class TickString(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-class TickGeneric(msgspec.Struct, frozen=True, tag=True):
+class TickGeneric(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A number of a market data line, as 49 halted."""
 
     request_id: int
@@ -274,20 +274,20 @@ class TickGeneric(msgspec.Struct, frozen=True, tag=True):
     value: float
 
 
-class SnapshotEnd(msgspec.Struct, frozen=True, tag=True):
+class SnapshotEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A snapshot is complete."""
 
     request_id: int
 
 
-class MarketDataType(msgspec.Struct, frozen=True, tag=True):
+class MarketDataType(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """What a line delivers from now on: 1 live, 2 frozen, 3 delayed, 4 delayed and frozen."""
 
     request_id: int
     type: int
 
 
-class TickParameters(msgspec.Struct, frozen=True, tag=True):
+class TickParameters(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """What a line begins with: the smallest price step."""
 
     request_id: int
@@ -296,7 +296,7 @@ class TickParameters(msgspec.Struct, frozen=True, tag=True):
     permissions: int
 
 
-class TickTrade(msgspec.Struct, frozen=True, tag=True):
+class TickTrade(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A trade, tick by tick. ``ts_s`` is the exchange's time in whole seconds."""
 
     request_id: int
@@ -309,7 +309,7 @@ class TickTrade(msgspec.Struct, frozen=True, tag=True):
     unreported: bool = False
 
 
-class TickQuote(msgspec.Struct, frozen=True, tag=True):
+class TickQuote(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A best bid and ask, tick by tick."""
 
     request_id: int
@@ -320,7 +320,7 @@ class TickQuote(msgspec.Struct, frozen=True, tag=True):
     ask_size: float
 
 
-class HistoryBar(msgspec.Struct, frozen=True, tag=True):
+class HistoryBar(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A bar that was asked for. ``date_text`` is seconds since 1970 with format 2, yyyymmdd for daily bars."""
 
     request_id: int
@@ -334,7 +334,7 @@ class HistoryBar(msgspec.Struct, frozen=True, tag=True):
     count: int
 
 
-class HistoryEnd(msgspec.Struct, frozen=True, tag=True):
+class HistoryEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """All bars up to now were told."""
 
     request_id: int
@@ -342,7 +342,7 @@ class HistoryEnd(msgspec.Struct, frozen=True, tag=True):
     end: str
 
 
-class HistoryUpdate(msgspec.Struct, frozen=True, tag=True):
+class HistoryUpdate(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """The present state of the last bar of a history that is kept up to date."""
 
     request_id: int
@@ -356,7 +356,7 @@ class HistoryUpdate(msgspec.Struct, frozen=True, tag=True):
     count: int
 
 
-class RealTimeBar(msgspec.Struct, frozen=True, tag=True):
+class RealTimeBar(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A bar of five seconds; ``ts_s`` is its start."""
 
     request_id: int
@@ -370,7 +370,7 @@ class RealTimeBar(msgspec.Struct, frozen=True, tag=True):
     count: int
 
 
-class ContractDetails(msgspec.Struct, frozen=True, tag=True):
+class ContractDetails(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """A contract's definition."""
 
     request_id: int
@@ -389,13 +389,13 @@ class ContractDetails(msgspec.Struct, frozen=True, tag=True):
     size_increment: float = NAN
 
 
-class ContractDetailsEnd(msgspec.Struct, frozen=True, tag=True):
+class ContractDetailsEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """All contracts that fit were told."""
 
     request_id: int
 
 
-class ScannerRow(msgspec.Struct, frozen=True, tag=True):
+class ScannerRow(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """One row of a scan."""
 
     request_id: int
@@ -407,13 +407,13 @@ class ScannerRow(msgspec.Struct, frozen=True, tag=True):
     legs: str = ""
 
 
-class ScannerEnd(msgspec.Struct, frozen=True, tag=True):
+class ScannerEnd(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """All rows of this delivery of a scan were told."""
 
     request_id: int
 
 
-class ScannerParameters(msgspec.Struct, frozen=True, tag=True):
+class ScannerParameters(msgspec.Struct, frozen=True, tag=True, tag_field="record"):
     """What can be scanned for, as XML."""
 
     xml: str

@@ -204,17 +204,34 @@ class Desk:
         if guard.blocked:
             return
         rule = guard.tripped_rule()
-        guard.blocked = True
         account = self._state.account[0]
         text = f"{rule}: equity {float(account['equity']):,.2f}, cash {float(account['cash']):,.2f}"
+        self.flattens = guard.settings.flatten
+        yield from self._block(now, rule, text)
+
+    def note_trip(self, now: int, rule: str, text: str) -> Iterator[WakeUp]:
+        """A guard elsewhere tripped, which cancels and flattens by itself: block here too, and note it."""
+        if not self.guard.blocked:
+            self.guard.rule = rule
+            yield from self._block(now, rule, text)
+
+    def _block(self, now: int, rule: str, text: str) -> Iterator[WakeUp]:
+        self.guard.blocked = True
         self.write_reports()
         self._write(("guard", now, "trip", text))
         self._log.guarded(now, "trip", rule, text)
         for number in self.book.working():
             self.cancel(number, now, Reason.GUARD)
             self._log.guarded(now, "cancelled", rule, f"order {number}")
-        self.flattens = guard.settings.flatten
         yield from self.hear(now)
+
+    def adopt(self, request: OrderRequest, now: int) -> int:
+        """Note an order that a guard elsewhere sends to close what is held; returns its number."""
+        number = self._add(request, now, self.reference_price(request.instrument, now))
+        self.write_reports()
+        self._write(("order", now, number, request))
+        self._log.guarded(now, "flattened", self.guard.rule, request.symbol)
+        return number
 
     def _flatten(self, now: int) -> None:
         """Close what is held, once every cancel has been confirmed: an order still working could fill beside it."""

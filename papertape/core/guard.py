@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -61,6 +61,13 @@ def fraction(value: float | str, name: str) -> float:
     return number
 
 
+class Scope(StrEnum):
+    """Whose orders and positions a trip cancels and closes. Risk is measured on the whole account in any case."""
+
+    RUN = "run"
+    ACCOUNT = "account"
+
+
 @dataclass(frozen=True, slots=True)
 class GuardSettings:
     """Limits; ``None`` is no limit. Money in base currency, quantities in units, fractions in (0, 1)."""
@@ -83,9 +90,16 @@ class GuardSettings:
     """Symbols, or one text with commas between them."""
     flatten: bool = False
     """Whether a trip also closes what is held."""
+    flatten_confirmed: bool = True
+    """Paper and live: close only when the breach shows at a second price or lasts for half a second; recorded."""
+    disconnect: bool = False
+    """Paper and live: whether a trip ends the connection when all is cancelled (and closed)."""
+    scope: Scope = Scope.RUN
+    stale_s: float = 10.0
+    """Paper and live: data of what is held that are older block orders that add risk; 0 is off."""
 
     def __post_init__(self) -> None:
-        for name, kind in (("basis", Basis), ("reference", Reference)):
+        for name, kind in (("basis", Basis), ("reference", Reference), ("scope", Scope)):
             given = getattr(self, name)
             known = [each.value for each in kind]
             if given not in known:
@@ -98,8 +112,9 @@ class GuardSettings:
         orders = self.max_orders_per_minute
         if orders is not None and not (orders >= 1 and orders == int(orders)):
             raise ConfigError(f"max_orders_per_minute={orders}: a whole number from 1 is needed")
-        if not 0.0 <= self.duplicate_s < math.inf:
-            raise ConfigError(f"duplicate_s={self.duplicate_s}: a number of seconds is needed, 0 is off")
+        for name in ("duplicate_s", "stale_s"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}={getattr(self, name)}: a number of seconds is needed, 0 is off")
         for currency, floor in self.cash_floor.items():
             if not abs(floor) < math.inf:
                 raise ConfigError(f"cash floor {currency}={floor}: an amount is needed")
@@ -143,7 +158,7 @@ class Guard:
         self,
         settings: GuardSettings,
         state: State,
-        instruments: tuple[Instrument, ...],
+        instruments: Sequence[Instrument],
         currencies: tuple[str, ...],
         *,
         allow_short: bool,

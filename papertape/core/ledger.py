@@ -127,17 +127,30 @@ class Ledger:
         self.positions = [Position(state, j, each.symbol) for j, each in enumerate(instruments)]
         self.by_symbol = {each.symbol: each for each in self.positions}
 
+    def add(self, instrument: Instrument) -> int:
+        """Keep books on one more instrument; the state has room for as many as it was made for. Returns its index."""
+        j = len(self.instruments)
+        assert j < len(self.state.instruments), "the state was made for fewer instruments"
+        self.instruments = (*self.instruments, instrument)
+        self.positions.append(Position(self.state, j, instrument.symbol))
+        self.by_symbol[instrument.symbol] = self.positions[j]
+        self._enter(j)
+        return j
+
+    def _enter(self, j: int) -> None:
+        record, instrument = self.state.instruments[j], self.instruments[j]
+        record["multiplier"] = instrument.multiplier
+        record["currency"] = self.currencies.index(instrument.currency)
+        record["rate"] = self.state.rates[record["currency"]]
+
     def open(self, cash: dict[str, float], rates: dict[str, float]) -> None:
         """Start the books: balances per currency, and base currency per unit of each (the base's own is 1)."""
         state = self.state
         for c, name in enumerate(self.currencies):
             state.cash[c] = cash.get(name, 0.0)
             state.rates[c] = 1.0 if name == self.base else rates.get(name, float("nan"))
-        for j, instrument in enumerate(self.instruments):
-            record = state.instruments[j]
-            record["multiplier"] = instrument.multiplier
-            record["currency"] = self.currencies.index(instrument.currency)
-            record["rate"] = state.rates[record["currency"]]
+        for j in range(len(self.instruments)):
+            self._enter(j)
         account = state.account[0]
         account["cash"] = base_cash(state.cash, state.rates)
         account["equity"] = account["cash"]

@@ -58,6 +58,9 @@ class Feed(Protocol):
     def kinds(self, instrument: int) -> frozenset[EventKind]:
         """Kinds of market events that the instrument has."""
 
+    def find(self, symbol: str) -> int | None:
+        """Index of an instrument that the run does not know yet but can have; None where it can not."""
+
     def ask(self, request: Request, now: int) -> Reply | None:
         """Answer a request as of ``now``, or None where the answer comes later."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Session:
         self.calendar = calendar
         self.seed = seed
         self.instruments: tuple[Instrument, ...] = ledger.instruments
-        self.index: Mapping[str, int] = {each.symbol: j for j, each in enumerate(self.instruments)}
+        self.index: dict[str, int] = {each.symbol: j for j, each in enumerate(self.instruments)}
         self.symbols = [each.symbol for each in self.instruments]
         self.timers = Timers()
         self.log = RunLog()
@@ -88,6 +88,7 @@ class Session:
         self._group: BarGroup | None = None
         self._ready: deque[WakeUp] = deque()
         self._waiting = 0
+        self._asked = []
         self._attention = False
         self.state.settle = self.settle
         broker.attach(self.state, self.timers, self.instruments)
@@ -147,6 +148,20 @@ class Session:
             self.broker.split(j, action.value, ts)
 
         return take_effect
+
+    def add_instrument(self, instrument: Instrument) -> int:
+        """One more instrument can be traded from now on; returns its index."""
+        j = self.ledger.add(instrument)
+        self.instruments = self.ledger.instruments
+        self.index[instrument.symbol] = j
+        self.symbols.append(instrument.symbol)
+        return j
+
+    def hear(self, ts: int) -> Iterator[WakeUp]:
+        """The broker has reported something between market events: what was due before, then whoever hears of it."""
+        yield from self._pass_time(ts)
+        self._now = max(self._now, ts)
+        yield from self._flush()
 
     def pass_until(self, ts: int) -> Iterator[WakeUp]:
         """Time has come to ``ts`` without an event: whatever is due up to then, that included."""
@@ -424,6 +439,9 @@ class Session:
         try:
             return self.index[symbol]
         except KeyError:
+            found = self.feed.find(symbol)
+            if found is not None:
+                return found
             raise StrategyError(f'no instrument "{symbol}" in this run{did_you_mean(symbol, self.symbols)}') from None
 
     # -- requests -------------------------------------------------------------------------------------------
@@ -450,15 +468,28 @@ class Session:
 
         def answer(ts: int) -> None:
             reply = self.feed.ask(request, ts)
-            assert reply is not None, "a recorded feed answers at once"
-            self.desk.write_reports()
-            self.journal.write(("reply", ts, type(request).__name__, reply))
-            self._ready.append((then, reply))
+            if reply is None:
+                self._asked.append((request, then))
+                return
+            self._take_reply(ts, reply, then)
 
         if self._request_latency_ns == 0:
             answer(asked)
         else:
             self.timers.add(asked + self._request_latency_ns, Priority.REPLY, answer)
+
+    def _take_reply(self, ts, reply, then):
+        self.desk.write_reports()
+        self.journal.write(("reply", ts, type(reply.request).__name__, reply))
+        self._ready.append((then, reply))
+
+    def answered(self, reply: Reply) -> Iterator[WakeUp]:
+        for k, (request, then) in enumerate(self._asked):
+            if request is reply.request:
+                del self._asked[k]
+                self._take_reply(self._now, reply, then)
+                break
+        yield from self._flush()
 
     def wake(self, handler: Handler, argument: Any) -> None:
         """Have a handler called as soon as the present one has returned."""

@@ -54,6 +54,9 @@ class PushedFeed:
     def kinds(self, instrument: int) -> frozenset[EventKind]:
         return frozenset({EventKind.TRADE})
 
+    def find(self, symbol: str) -> int | None:
+        return None
+
     def ask(self, request: Request, now: int) -> Reply | None:
         return None
 

@@ -1,0 +1,411 @@
+"""The session with TWS as a state machine: records and time in, commands and events out. It has no socket and no clock.
+
+Whoever owns the connection feeds it what was read, sends what :meth:`IbSession.take_commands` gives, and connects or
+disconnects when :attr:`IbSession.wish` says so. Nothing is sent to the market before accounts, positions, open and
+completed orders and executions were told and agree with what is expected; after every break the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from brokers.ib import codes, commands, translate
+from brokers.ib.account import IbAccount
+from brokers.ib.codes import CodeClass
+from brokers.ib.commands import Command
+from brokers.ib.events import AccountReady, Event, LinkChanged, LinkState, Mismatch, Notice
+from brokers.ib.market import MarketData, MarketSettings
+from brokers.ib.orders import IbOrders
+from brokers.ib.outbox import MESSAGES_PER_S, Outbox
+from brokers.ib.queries import Queries
+from brokers.ib.records import (
+    AccountEnd,
+    CompletedOrdersEnd,
+    Connected,
+    CurrentTime,
+    Disconnected,
+    ErrorMessage,
+    ExecutionsEnd,
+    ManagedAccounts,
+    NextValidId,
+    OpenOrdersEnd,
+    PositionsEnd,
+    Record,
+    Undecodable,
+)
+from brokers.ib.registry import Registry
+from papertape.core.errors import PeerError, UserError
+from papertape.core.model import NS_PER_S, Instrument
+from papertape.core.timers import NEVER
+
+MOST_EVENTS = 1_000_000
+MOST_REQUEST_IDS = 2**31 - 1
+
+
+class Wish(Enum):
+    """What is wanted of the owner of the connection."""
+
+    NOTHING = "nothing"
+    CONNECT = "connect"
+    DISCONNECT = "disconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How the connection is kept. ``account`` empty: the only one that the login manages.
+
+    ``in_lockstep``: with a simulated gateway that waits for answers; there is no heartbeat, because the answer to its
+    marker is the same message. ``first_order_id`` is one more than the highest that the journal knows.
+    """
+
+    client_id: int = 1
+    account: str = ""
+    allows_live: bool = False
+    port_kind: str = ""
+    """"paper" or "live" where the port is one of those that TWS uses for such an account; else empty."""
+    in_lockstep: bool = False
+    messages_per_s: int = MESSAGES_PER_S
+    handshake_s: float = 15.0
+    reconcile_s: float = 60.0
+    heartbeat_s: float = 10.0
+    silence_s: float = 25.0
+    """With so long a silence, heartbeats included, the connection counts as half-open and is made anew."""
+    backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+    give_up_s: float = 6 * 3600.0
+    """So long a nightly restart, a lost line or a login by somebody else may take."""
+    first_order_id: int = 1
+
+
+class Step(Enum):
+    """What must have been told before the session is ready."""
+
+    ACCOUNT = "account values"
+    POSITIONS = "positions"
+    OPEN_ORDERS = "open orders"
+    COMPLETED_ORDERS = "completed orders"
+    EXECUTIONS = "executions"
+
+
+class IbSession:
+    """One run's session with TWS, over any number of connections."""
+
+    def __init__(
+        self,
+        run_id: str,
+        registry: Registry,
+        settings: LinkSettings,
+        market: MarketSettings,
+        *,
+        zone: str = "America/New_York",
+    ) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.state = LinkState.DOWN
+        self.text = "not connected yet"
+        self.since = 0
+        self.wish = Wish.CONNECT
+        self.account = IbAccount()
+        self.events: list[Event] = []
+        self.server_version = 0
+        self.managed: tuple[str, ...] = ()
+        self.is_halted = False
+        """Whether a mismatch or something not understood was seen: orders must not be sent any more."""
+        self._outbox = Outbox(settings.messages_per_s)
+        self._next_id = settings.first_order_id
+        self._pending: set[Step] = set()
+        self._deadline = NEVER
+        self._execution_request = 0
+        self._heard = self._beat = 0
+        self._attempts = 0
+        self._down_since = NEVER
+        self._retry_at = 0
+        self._needs_lines = True
+        self._was_ready = False
+        emit = self.events.append
+        self.orders = IbOrders(
+            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
+        )
+        self.orders.zone = zone
+        self.orders.executed = self.account.moved
+        self.orders.client_id = settings.client_id
+        self.market = MarketData(market, registry, send=self.send, emit=emit, next_id=self.take_id)
+        self.queries = Queries(
+            registry, send=self.send, emit=emit, next_id=self.take_id, calendar=market.calendar,
+            history=self.market.history,
+        )  # fmt: skip
+
+    # -- what the others use ----------------------------------------------------------------------------------
+
+    def send(self, command: Command) -> None:
+        """Have a command sent; what is sent while there is no connection is not, and is asked for again after it."""
+        if self.state not in (LinkState.DOWN, LinkState.CONNECTING, LinkState.FAILED):
+            self._outbox.put(command)
+
+    def take_id(self) -> int:
+        """A new id: one allocator for orders and requests, because TWS's errors do not say which they mean."""
+        found, self._next_id = self._next_id, self._next_id + 1
+        if found > MOST_REQUEST_IDS:
+            raise PeerError("TWS's ids are used up; reset the API order id sequence in its global configuration")
+        return found
+
+    def _min_tick(self, j: int) -> float:
+        return self.registry.instruments[j].tick_size
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether orders may be sent."""
+        return self.state is LinkState.READY and not self.is_halted
+
+    def take_commands(self, now: int) -> list[Command]:
+        """What is to be sent now."""
+        return self._outbox.take(now)
+
+    def take_events(self) -> list[Event]:
+        """What has happened since the last call."""
+        found = self.events[:]
+        self.events.clear()
+        return found
+
+    # -- records ----------------------------------------------------------------------------------------------
+
+    def receive(self, record: Record, now: int) -> None:
+        """Take in one record."""
+        self._heard = now
+        try:
+            for part in (self.orders, self.account, self.market, self.queries):
+                if part.receive(record, now):
+                    break
+            own = _RECEIVERS.get(type(record))
+            if own is not None:
+                own(self, record, now)
+        except PeerError as error:  # what it means is not known, so nothing more may be sent on it
+            self.is_halted = True
+            self.events.append(Notice(0, str(error), halts=True))
+        except UserError as error:  # something in the account that papertape does not trade: only its values are known
+            self.events.append(Notice(0, str(error)))
+
+    def _connected(self, record: Connected, now: int) -> None:
+        self.server_version = record.server_version
+        self._deadline = now + round(self.settings.handshake_s * NS_PER_S)
+        self.managed = ()
+        self._set_state(LinkState.CONNECTING, "handshake done", now)
+
+    def _accounts(self, record: ManagedAccounts, now: int) -> None:
+        self.managed = record.accounts
+
+    def _valid_id(self, record: NextValidId, now: int) -> None:
+        self._next_id = max(self._next_id, record.order_id)
+        if self.state is LinkState.CONNECTING:
+            self._choose_account(now)
+
+    def _choose_account(self, now: int) -> None:
+        """Which account is traded, and whether it may be. Raises nothing: a refusal ends the session for good."""
+        wanted = self.settings.account
+        known = ", ".join(self.managed) or "none"
+        if wanted and wanted not in self.managed:
+            self.fail(
+                f"account {wanted} is not among those of this TWS ({known}); name one of them with --account", now
+            )
+        elif not wanted and len(self.managed) != 1:
+            self.fail(f"this TWS manages several accounts ({known}); name one of them with --account", now)
+        elif not self.settings.allows_live and not translate.is_paper_account(wanted or self.managed[0]):
+            name = wanted or self.managed[0]
+            self.fail(f"account {name} is no paper account; paper trades only on those that begin with D", now)
+        elif self._is_port_of_another_kind(wanted or self.managed[0]):
+            kind = "paper" if translate.is_paper_account(wanted or self.managed[0]) else "live"
+            text = f"the port is the usual one of a {self.settings.port_kind} account, and {wanted or self.managed[0]} is a"
+            self.fail(f"{text} {kind} account; use the port of the one that is meant", now)
+        else:
+            self.account.id = self.orders.account = wanted or self.managed[0]
+            self.begin_reconciling("connected", now)
+
+    def _is_port_of_another_kind(self, account: str) -> bool:
+        kind = self.settings.port_kind
+        return bool(kind) and (kind == "paper") != translate.is_paper_account(account)
+
+    def begin_reconciling(self, why: str, now: int) -> None:
+        """Ask for everything that must be known before orders may be sent (again)."""
+        self._set_state(LinkState.RECONCILING, why, now)
+        self._deadline = now + round(self.settings.reconcile_s * NS_PER_S)
+        self._pending = set(Step)
+        self.orders.begin_reconciling()
+        self.account.begin_reconciling()
+        self._execution_request = self.take_id()
+        for command in (
+            commands.FollowAccount(self.account.id, subscribe=False) if self._was_ready else None,
+            commands.FollowAccount(self.account.id),
+            commands.StopPositions() if self._was_ready else None,
+            commands.AskPositions(),
+            commands.AskOpenOrders(),
+            commands.AskCompletedOrders(),
+            commands.AskExecutions(self._execution_request, self.account.id),
+        ):
+            if command is not None:
+                self.send(command)
+
+    def _told(self, step: Step, now: int) -> None:
+        self._pending.discard(step)
+        if self.state is LinkState.RECONCILING and not self._pending:
+            self._reconcile(now)
+
+    def _executions_end(self, record: ExecutionsEnd, now: int) -> None:
+        if record.request_id == self._execution_request:
+            self._told(Step.EXECUTIONS, now)
+
+    def _reconcile(self, now: int) -> None:
+        self._deadline = NEVER
+        differences = self.orders.reconcile(now) + self.account.reconcile()
+        if differences:
+            self.is_halted = True
+            self.events.append(Mismatch(tuple((each.what, each.ours, each.theirs) for each in differences)))
+        if self._needs_lines:
+            self._needs_lines = False
+            self.market.resubscribe(now)
+        self._attempts = 0
+        self._down_since = NEVER
+        is_first, self._was_ready = not self._was_ready, True
+        self._set_state(LinkState.READY, "positions, orders and executions agree" if not differences else "halted", now)
+        self.events.append(AccountReady(is_first))
+
+    def _time(self, record: CurrentTime, now: int) -> None:
+        self._beat = now
+
+    def _undecodable(self, record: Undecodable, now: int) -> None:
+        self.is_halted = True
+        self.events.append(Notice(0, f"TWS said something that could not be read: {record.text}", halts=True))
+
+    def _disconnected(self, record: Disconnected, now: int) -> None:
+        unsent = self._outbox.clear()
+        if self.state is LinkState.FAILED:
+            return
+        if self._down_since == NEVER:
+            self._down_since = now
+        pause = self.settings.backoff_s[min(self._attempts, len(self.settings.backoff_s) - 1)]
+        self._attempts += 1
+        self._retry_at = now + round(pause * NS_PER_S)
+        self._deadline = NEVER
+        self._needs_lines = True
+        self._set_state(LinkState.DOWN, record.reason, now)
+        self.wish = Wish.NOTHING
+        self.orders.disconnected(now, unsent)
+        self.market.mark_stale(record.reason, now)
+        self.queries.drop(now)
+
+    # -- errors and notices -----------------------------------------------------------------------------------
+
+    def _error(self, record: ErrorMessage, now: int) -> None:
+        kind = codes.classify(record.code, record.text)
+        system = _SYSTEM.get(kind)
+        if system is not None:
+            system(self, record, now)
+        elif self.orders.owns(record.request_id):
+            self.orders.refused(record, now)
+        elif kind is CodeClass.UNKNOWN:
+            self.is_halted = True
+            self.events.append(Notice(record.code, f"{record.text} (a code that is in no table)", halts=True))
+        elif kind in _TOLD or (record.request_id <= 0 and kind not in _QUIET):
+            self.events.append(Notice(record.code, record.text))
+
+    def _lost(self, record: ErrorMessage, now: int) -> None:
+        self._set_state(LinkState.LOST, record.text, now)
+        self.market.mark_stale(record.text, now)
+
+    def _restored(self, record: ErrorMessage, now: int) -> None:
+        if self.state is not LinkState.DOWN:
+            self.begin_reconciling(record.text, now)
+
+    def _data_lost(self, record: ErrorMessage, now: int) -> None:
+        self._needs_lines = True
+        self._restored(record, now)
+
+    def _id_in_use(self, record: ErrorMessage, now: int) -> None:
+        text = f"client id {self.settings.client_id} is in use; close the other program or name another --client-id"
+        self._set_state(LinkState.CONNECTING, text, now)
+        self.events.append(Notice(record.code, text))
+
+    def _fatal(self, record: ErrorMessage, now: int) -> None:
+        self.events.append(Notice(record.code, record.text))
+        self.wish = Wish.DISCONNECT
+
+    # -- time -------------------------------------------------------------------------------------------------
+
+    def pass_time(self, now: int) -> None:
+        """What is due: deadlines, heartbeats, another attempt to connect."""
+        if self.state is LinkState.DOWN:
+            if self._down_since != NEVER and now - self._down_since > self.settings.give_up_s * NS_PER_S:
+                self.fail(f"no connection for {self.settings.give_up_s / 3600:g} hours: {self.text}", now)
+            elif now >= self._retry_at:
+                self.wish = Wish.CONNECT
+        elif now >= self._deadline:
+            waiting = ", ".join(sorted(each.value for each in self._pending)) or "the handshake"
+            self._deadline = NEVER
+            self.text = f"TWS did not answer in time: {waiting}"
+            self.wish = Wish.DISCONNECT
+        elif self.state is not LinkState.FAILED:
+            self._keep_alive(now)
+        if self.orders.pass_time(now):
+            self.send(commands.AskExecutions(self.take_id(), self.account.id))
+        self.market.pass_time(now)
+        self.queries.pass_time(now)
+
+    def _keep_alive(self, now: int) -> None:
+        s = self.settings
+        if s.in_lockstep or self.state is LinkState.CONNECTING:
+            return
+        if now - self._heard > s.silence_s * NS_PER_S:
+            self.text = f"nothing was heard for {s.silence_s:g} s"
+            self.wish = Wish.DISCONNECT
+        elif now - self._beat > s.heartbeat_s * NS_PER_S:
+            self._beat = now
+            self.send(commands.AskTime())
+
+    def connecting(self, now: int) -> None:
+        """The owner of the connection is at it."""
+        self.wish = Wish.NOTHING
+        self._heard = self._beat = now
+        self._set_state(LinkState.CONNECTING, "connecting", now)
+
+    def fail(self, text: str, now: int) -> None:
+        """End for good: no further attempt is made."""
+        self._set_state(LinkState.FAILED, text, now)
+        self.wish = Wish.DISCONNECT
+
+    def _set_state(self, state: LinkState, text: str, now: int) -> None:
+        self.text = text
+        if state is not self.state:
+            self.state, self.since = state, now
+            self.events.append(LinkChanged(state, text))
+
+    def know(self, j: int, definition: Instrument, con_id: int, now: int) -> None:
+        """Have TWS define an instrument."""
+        self.queries.know(j, definition, con_id, now)
+
+
+_RECEIVERS: Mapping[type, Callable[[IbSession, Any, int], None]] = {
+    Connected: IbSession._connected,
+    Disconnected: IbSession._disconnected,
+    Undecodable: IbSession._undecodable,
+    ManagedAccounts: IbSession._accounts,
+    NextValidId: IbSession._valid_id,
+    CurrentTime: IbSession._time,
+    ErrorMessage: IbSession._error,
+    AccountEnd: lambda session, record, now: session._told(Step.ACCOUNT, now),
+    PositionsEnd: lambda session, record, now: session._told(Step.POSITIONS, now),
+    OpenOrdersEnd: lambda session, record, now: session._told(Step.OPEN_ORDERS, now),
+    CompletedOrdersEnd: lambda session, record, now: session._told(Step.COMPLETED_ORDERS, now),
+    ExecutionsEnd: IbSession._executions_end,
+}
+_SYSTEM: Mapping[CodeClass, Callable[[IbSession, ErrorMessage, int], None]] = {
+    CodeClass.CONNECTION_LOST: IbSession._lost,
+    CodeClass.RESTORED: IbSession._restored,
+    CodeClass.RESTORED_DATA_LOST: IbSession._data_lost,
+    CodeClass.ID_IN_USE: IbSession._id_in_use,
+    CodeClass.FATAL: IbSession._fatal,
+}
+_QUIET = frozenset({CodeClass.NOTICE, CodeClass.FARM_OK, CodeClass.FARM_IDLE, CodeClass.FARM_DOWN})
+"""What the data lines say themselves, or nobody needs to hear."""
+_TOLD = frozenset({CodeClass.WARNING, CodeClass.PACING})
+"""Errors of requests that a person should see as well."""

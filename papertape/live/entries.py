@@ -1,0 +1,178 @@
+"""What the journal of a live run holds, as data: a tagged JSON object an entry.
+
+An order's intent is durable before its bytes leave. Everything that TWS says of orders is an entry too, so that a run
+which is resumed comes to where it was by hearing the same again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from brokers.ib.records import (
+    Commission,
+    CompletedOrder,
+    ErrorMessage,
+    Execution,
+    NextValidId,
+    OpenOrder,
+    OrderState,
+)
+from papertape.core.orders import OrderRequest
+
+HEARD = (OpenOrder, OrderState, Execution, Commission, CompletedOrder, ErrorMessage, NextValidId)
+"""Records that are journaled. Ticks are not: they go to ``--record``."""
+
+
+class _Entry(msgspec.Struct, frozen=True, tag=True, tag_field="entry"):
+    """Base of all entries."""
+
+
+class Known(_Entry, frozen=True):
+    """An instrument got its index. Orders and executions refer to it."""
+
+    index: int
+    symbol: str
+    type: str
+    currency: str
+    exchange: str
+    tick_size: float
+    multiplier: float
+    con_id: int
+
+
+class Began(_Entry, frozen=True):
+    """The account as it was when the run first began: what its books start from."""
+
+    account: str
+    base: str
+    cash: dict[str, float]
+    rates: dict[str, float]
+    positions: dict[int, float]
+    """Contract id -> quantity."""
+    executions: dict[str, tuple[int, float]]
+    """Executions of the day that were there before the run: root -> (revision, signed quantity)."""
+    floor: float
+    peak_fraction: float
+    guard_peak: float
+    start: float
+
+
+class Intended(_Entry, frozen=True):
+    """An order that is about to be sent. ``arrival`` is the reference price when it was decided; NaN unknown."""
+
+    number: int
+    order_id: int
+    order_ref: str
+    request: OrderRequest
+    decided: int
+    arrival: float
+    transmit: bool = True
+    by_guard: bool = False
+
+
+class CancelIntended(_Entry, frozen=True):
+    """An order's end is about to be asked for."""
+
+    number: int
+    reason: int
+
+
+class ChangeIntended(_Entry, frozen=True):
+    """An order's quantity and prices are about to be replaced."""
+
+    number: int
+    request: OrderRequest
+
+
+class Refusal(_Entry, frozen=True):
+    """An order was refused on its way to TWS."""
+
+    number: int
+    rule: str
+    text: str
+
+
+class Heard(_Entry, frozen=True):
+    """TWS said something of an order."""
+
+    record: OpenOrder | OrderState | Execution | Commission | CompletedOrder | ErrorMessage | NextValidId
+
+
+class Linked(_Entry, frozen=True):
+    """The connection has another state."""
+
+    state: str
+    text: str
+
+
+class Expected(_Entry, frozen=True):
+    """What the account was found to hold at a reconciliation: contract id -> quantity."""
+
+    positions: dict[int, float]
+
+
+class Tripped(_Entry, frozen=True):
+    """The guard tripped: it latches until it is reset."""
+
+    rule: str
+    text: str
+
+
+class TripStep(_Entry, frozen=True):
+    """A step of what follows a trip: block, cancel, confirm, flatten, disconnect; and how it went."""
+
+    step: str
+    text: str
+
+
+class Peak(_Entry, frozen=True):
+    """The highest net liquidation so far, which the guard refers to; and the present one."""
+
+    guard_peak: float
+    equity: float
+
+
+class Halted(_Entry, frozen=True):
+    """New orders were stopped: by a person, a mismatch, or something that was not understood."""
+
+    text: str
+
+
+class GuardReset(_Entry, frozen=True):
+    """A person has reset the guard."""
+
+    text: str
+
+
+class Said(_Entry, frozen=True):
+    """What the run said of itself since the last such entry, so that it is not lost: log lines and series."""
+
+    log: list[tuple[int, str]]
+    custom: Mapping[str, list[tuple[int, float]]]
+
+
+class Ended(_Entry, frozen=True):
+    """The run has ended in order; orders that still work are named."""
+
+    text: str
+    working: list[int]
+
+
+Entry = (
+    Known | Began | Intended | CancelIntended | ChangeIntended | Refusal | Heard | Linked | Expected | Tripped | TripStep
+    | Peak | Halted | GuardReset | Said | Ended
+)  # fmt: skip
+
+
+def encode(entry: Entry) -> bytes:
+    """An entry as the journal keeps it: JSON in which a number that is unknown is NaN, which strict JSON has no word for."""
+    return json.dumps(msgspec.to_builtins(entry, str_keys=True), separators=(",", ":")).encode()
+
+
+def decode(body: bytes) -> Entry:
+    """The entry of a body. Raises ValueError where it is none."""
+    found: Entry = msgspec.convert(json.loads(body), Entry, str_keys=True)  # type: ignore[call-overload]
+    return found

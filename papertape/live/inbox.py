@@ -1,0 +1,88 @@
+"""The queues between the two halves of a live run. Both are bounded; neither side ever waits for the other."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from brokers.ib.asks import Ask
+from brokers.ib.events import Event
+from papertape.core.series import Batch
+from papertape.live.supervisor import Trip
+
+Item = Batch | Event | Trip
+"""What the strategy side hears: market events as batches, everything else one by one, in the order of happening."""
+MOST_EVENTS_BEHIND = 500_000
+"""Market events by which a strategy may be behind before the run is halted."""
+MOST_ASKS = 100_000
+
+
+class Inbox:
+    """From the adapter side to the strategy side."""
+
+    def __init__(self, most: int = MOST_EVENTS_BEHIND) -> None:
+        self.most = most
+        self.behind = 0
+        """Market events that wait."""
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+
+    def put(self, items: list[Item]) -> bool:
+        """Append what has happened; False where more than ``most`` market events wait (they are kept all the same)."""
+        with self._changed:
+            self._items.extend(items)
+            self.behind += sum(len(each) for each in items if isinstance(each, Batch))
+            self._changed.notify()
+            return self.behind <= self.most
+
+    def take(self, timeout_s: float = 0.0) -> list[Item]:
+        """All that waits; after at most ``timeout_s`` nothing."""
+        with self._changed:
+            if not self._items and timeout_s > 0.0:
+                self._changed.wait(timeout_s)
+            found = list(self._items)
+            self._items.clear()
+            self.behind = 0
+            return found
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def wake(self) -> None:
+        """Have a waiting taker return."""
+        with self._changed:
+            self._changed.notify()
+
+
+class Asks:
+    """From the strategy side to the adapter side.
+
+    What one wake-up asked for arrives as one, so that families of orders are seen whole.
+    """
+
+    def __init__(self) -> None:
+        self._groups: deque[list[Ask]] = deque()
+        self._open: list[Ask] = []
+        self._count = 0
+
+    def post(self, ask: Ask) -> None:
+        """Ask for something, with all else that this wake-up asks for."""
+        assert self._count < MOST_ASKS, "a strategy asks for more than a run can mean"
+        self._count += 1
+        self._open.append(ask)
+
+    def flush(self) -> bool:
+        """The wake-up is over: hand on what it asked for. Whether there was anything."""
+        if not self._open:
+            return False
+        self._groups.append(self._open)
+        self._open = []
+        self._count = 0
+        return True
+
+    def take(self) -> list[Ask] | None:
+        """What the next wake-up asked for; None where nothing waits."""
+        return self._groups.popleft() if self._groups else None
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)

@@ -1,0 +1,168 @@
+"""The strategy's half of a live run: the session of a backtest, fed from a queue.
+
+It has books of its own, so that a handler sees the state as of its wake-up, whatever has happened since.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from brokers.ib.broker import IbBroker
+from brokers.ib.events import (
+    AccountReady,
+    Answered,
+    DataChanged,
+    FeeKnown,
+    FillCorrected,
+    GuardOrdered,
+    InstrumentKnown,
+    OrderChanged,
+    OrderFilled,
+    PriceImage,
+)
+from brokers.ib.registry import Registry
+from papertape.core.ports import WakeUp
+from papertape.core.series import Batch
+from papertape.core.session import Session
+from papertape.live.inbox import Asks, Item
+from papertape.live.supervisor import Trip
+
+SLOW_HANDLER_S = 0.05
+"""A handler that takes longer is reported (DESIGN section 5)."""
+
+
+class StrategySide:
+    """Plays what comes out of the queue. ``busy_since_s`` is set (monotonic) while a handler runs, else 0."""
+
+    def __init__(
+        self, session: Session, broker: IbBroker, registry: Registry, asks: Asks, wake: Callable[[], None]
+    ) -> None:
+        self.session = session
+        self.broker = broker
+        self.asks = asks
+        self.busy_since_s = 0.0
+        self.busy_in = ""
+        self.slow_handlers = 0
+        self.events = 0
+        self.has_begun = False
+        self.is_open = False
+        self.began_ts = 0
+        self.starting_equity = math.nan
+        self._now = 0
+        self._registry = registry
+        self._wake = wake
+        broker.arrival = lambda number: session.desk.book.arrival[number - 1]
+
+    # -- driving ----------------------------------------------------------------------------------------------
+
+    def _drive(self, wakes: Iterable[WakeUp]) -> None:
+        """Call each handler in turn; what it asked for is handed on when it has returned."""
+        for handler, event in wakes:
+            began = self.busy_since_s = time.monotonic()
+            self.busy_in = getattr(handler, "__name__", "a handler")
+            try:
+                result = handler(event)
+                if result is not None and inspect.iscoroutine(result):
+                    self.session.adopt(result)
+            finally:
+                self.busy_since_s = 0.0
+            if time.monotonic() - began > SLOW_HANDLER_S:
+                self._slow(time.monotonic() - began)
+            if self.asks.flush():
+                self._wake()
+        if self.asks.flush():
+            self._wake()
+
+    def _slow(self, took_s: float) -> None:
+        self.slow_handlers += 1
+        text = f"{self.busy_in} took more than {SLOW_HANDLER_S * 1000:g} ms (the last time {took_s * 1000:.0f} ms)"
+        self.session.log.note("slow_handler", f"{text}: market data wait meanwhile, the guard does not")
+
+    def _ready(self, event: AccountReady) -> None:
+        """The account is known: the first time the books open, and the strategy starts."""
+        self.open(event.cash, event.rates)
+        if not self.has_begun:
+            self.has_begun = True
+            self.began_ts = self._now
+            self._drive(self.session.begin(self._now))
+
+    def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
+        """Open the books with the account's cash, once."""
+        if not self.is_open:
+            self.is_open = True
+            ledger = self.session.ledger
+            ledger.open(dict(cash), {**rates, ledger.base: 1.0})
+            self.starting_equity = ledger.account.cash
+
+    def play(self, items: Iterable[Item], now: int) -> None:
+        """Everything that has happened, in order, and then whatever is due by ``now``."""
+        self._now = now
+        self.sync()
+        for item in items:
+            if isinstance(item, Batch):
+                self.events += len(item)
+                self._drive(self.session.step(item))
+            else:
+                take = _TAKEN.get(type(item))
+                if take is not None:
+                    take(self, item)
+        if self.has_begun and self.session.timers.due <= now:
+            self._drive(self.session.pass_until(now))
+
+    def finish(self, now: int) -> None:
+        """End the strategy: ``on_stop``."""
+        if self.has_begun:
+            self._drive(self.session.finish(now))
+
+    def sync(self) -> None:
+        """Know every instrument that the run has come to know."""
+        while len(self.session.symbols) < len(self._registry):
+            self.session.add_instrument(self._registry.instruments[len(self.session.symbols)])
+
+    # -- what is no market event ------------------------------------------------------------------------------
+
+    def _order(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
+        self.broker.take(event)
+        ts = event.ts if isinstance(event, OrderChanged) else self.session.now
+        self._drive(self.session.hear(max(ts, self.session.now)))
+
+    def _answered(self, event: Answered) -> None:
+        self._drive(self.session.answered(event.reply))
+
+    def _image(self, event: PriceImage) -> None:
+        if event.instrument in self.session.watchlist.watched:
+            self.session.ledger.note_image(event.instrument, event.last, event.bid, event.ask, event.received_ts)
+
+    def _known(self, event: InstrumentKnown) -> None:
+        if event.failure:
+            self.session.log.note("unknown_instrument", event.failure)
+
+    def _data(self, event: DataChanged) -> None:
+        symbol = self.session.symbols[event.instrument]
+        self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
+
+    def _trip(self, trip: Trip) -> None:
+        self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
+
+    def _guard_order(self, event: GuardOrdered) -> None:
+        number = self.session.desk.adopt(event.request, event.ts)
+        self.broker.adopt(event.request, number, event.number, event.ts)
+
+
+_TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
+    OrderChanged: StrategySide._order,
+    OrderFilled: StrategySide._order,
+    FeeKnown: StrategySide._order,
+    FillCorrected: StrategySide._order,
+    Answered: StrategySide._answered,
+    PriceImage: StrategySide._image,
+    InstrumentKnown: StrategySide._known,
+    DataChanged: StrategySide._data,
+    Trip: StrategySide._trip,
+    AccountReady: StrategySide._ready,
+    GuardOrdered: StrategySide._guard_order,
+}
