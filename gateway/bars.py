@@ -225,8 +225,8 @@ class BarMaker:
         with np.errstate(divide="ignore", invalid="ignore"):
             average = (value[last] - value[first]) / (total[last] - total[first])
         # Rounded, so that it does not depend on how many events before the bar were looked at.
-        known: F8 = np.where(np.isfinite(average), average, made.columns[3])
-        average = known.round(AVERAGE_DECIMALS)
+        mean: F8 = np.where(np.isfinite(average), average, made.columns[3])
+        average = mean.round(AVERAGE_DECIMALS)
         count = np.full(len(made), -1, np.int64) if is_bars else last - first
         return self._listed(j, made, 0, len(made), average, count, known)
 
