@@ -292,5 +292,21 @@ class Line:
         return min(due, self._early_due()) if self._early else due
 
 
+@dataclass(slots=True)
+class Watched:
+    """An instrument that somebody watches. ``stale`` says why nothing comes; ``text`` is the last thing TWS said of it."""
+
+    line: Line
+    watchers: int = 1
+    stale: str = ""
+    is_refused: bool = False
+    """TWS gave it no line; ``is_crowded`` where that was because all lines are in use."""
+    is_crowded: bool = False
+    no_ticks: bool = False
+    retries: int = 0
+    text: str = ""
+    told: tuple[DataKind, TradeSource, str] | None = None
+
+
 def _differ(a: float, b: float) -> bool:
     return a != b and (a == a or b == b)

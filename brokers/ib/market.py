@@ -17,7 +17,7 @@ from brokers.ib.codes import CodeClass, Farm
 from brokers.ib.commands import Command, FollowMarket, FollowTicks, SetMarketDataType, StopMarket, StopTicks
 from brokers.ib.events import DataChanged, DataKind, Event, TradeSource
 from brokers.ib.history_pacing import HistoryLimits, HistoryPacing
-from brokers.ib.lines import FIRST_DELAYED, LAST_DELAYED, PRICES, SIZES, Line, LineSettings
+from brokers.ib.lines import FIRST_DELAYED, LAST_DELAYED, PRICES, SIZES, Line, LineSettings, Watched
 from brokers.ib.records import (
     Connected,
     Disconnected,
@@ -77,22 +77,6 @@ class MarketSettings:
     history: HistoryLimits = field(default_factory=HistoryLimits)
 
 
-@dataclass(slots=True)
-class _Watched:
-    """An instrument that somebody watches. ``stale`` says why nothing comes; ``text`` is the last thing TWS said of it."""
-
-    line: Line
-    watchers: int = 1
-    stale: str = ""
-    is_refused: bool = False
-    """TWS gave it no line; ``is_crowded`` where that was because all lines are in use."""
-    is_crowded: bool = False
-    no_ticks: bool = False
-    retries: int = 0
-    text: str = ""
-    told: tuple[DataKind, TradeSource, str] | None = None
-
-
 class MarketData:
     """Lines of all watched instruments over any number of connections; ``history`` paces histories for others, too."""
 
@@ -111,7 +95,7 @@ class MarketData:
         self._emit = emit
         self._next_id = next_id
         self._bars = BarLines(settings.bars, settings.calendar, registry, self.history, send, emit, next_id)
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[int, Watched] = {}
         self._requests: dict[int, int] = {}
         self._ended: dict[int, None] = {}
         self._is_up = False
@@ -129,7 +113,7 @@ class MarketData:
         if found is not None:
             found.watchers += 1
             return
-        watched = self._watched[j] = _Watched(self._line(j))
+        watched = self._watched[j] = Watched(self._line(j))
         if self._is_up:
             self._subscribe(watched)
 
@@ -161,7 +145,7 @@ class MarketData:
         unit = ROUND_LOT if 0 < self._version < SHARES_SINCE and is_us_stock(self.registry.instruments[j]) else 1.0
         return Line(j, self._emit, self.settings.lines, size_unit=unit)
 
-    def _subscribe(self, watched: _Watched) -> None:
+    def _subscribe(self, watched: Watched) -> None:
         """Ask for a line, and for tick-by-tick trades while some are left; those first, so that they miss nothing."""
         line = watched.line
         j = line.instrument
@@ -195,7 +179,7 @@ class MarketData:
             if len(self._ended) > ENDED_IDS:
                 del self._ended[next(iter(self._ended))]
 
-    def _end_line(self, watched: _Watched) -> None:
+    def _end_line(self, watched: Watched) -> None:
         line = watched.line
         if line.request and self._is_up:
             self._send(StopMarket(line.request))
@@ -220,7 +204,7 @@ class MarketData:
             self._renew(watched)
         self._bars.resubscribe(now)
 
-    def _renew(self, watched: _Watched) -> None:
+    def _renew(self, watched: Watched) -> None:
         """A new line in place of one whose requests mean nothing any more."""
         before = watched.line
         self._forget(before.request)
@@ -267,7 +251,7 @@ class MarketData:
         method = _RECEIVERS.get(type(record))
         return method is not None and method(self, record, now)
 
-    def _of(self, request_id: int) -> _Watched | None:
+    def _of(self, request_id: int) -> Watched | None:
         j = self._requests.get(request_id)
         return None if j is None else self._watched.get(j)
 
@@ -327,7 +311,7 @@ class MarketData:
             self._take_kind(watched, _KINDS.get(record.type, DataKind.UNKNOWN), now)
         return self._known(record.request_id)
 
-    def _take_kind(self, watched: _Watched, kind: DataKind, now: int) -> None:
+    def _take_kind(self, watched: Watched, kind: DataKind, now: int) -> None:
         line = watched.line
         line.kind = kind
         if kind is DataKind.DELAYED:
@@ -386,13 +370,13 @@ class MarketData:
                     watched.stale = ""
                     self._tell(watched)
 
-    def _tick_error(self, watched: _Watched, kind: CodeClass, told: str, now: int) -> None:
+    def _tick_error(self, watched: Watched, kind: CodeClass, told: str, now: int) -> None:
         if kind in _GOES_ON or kind is CodeClass.UNKNOWN:
             return
         self._forget(watched.line.ticks)
         self._fall_back(watched, f"trades come from RTVolume, not tick by tick: {told}", now)
 
-    def _fall_back(self, watched: _Watched, text: str, now: int) -> None:
+    def _fall_back(self, watched: Watched, text: str, now: int) -> None:
         watched.no_ticks = True
         if watched.line.source is TradeSource.ALL_LAST:
             watched.text = text
@@ -407,7 +391,7 @@ class MarketData:
             self._forget(line.ticks)
             line.ticks = 0
 
-    def _line_error(self, watched: _Watched, kind: CodeClass, told: str, code: int, now: int) -> None:
+    def _line_error(self, watched: Watched, kind: CodeClass, told: str, code: int, now: int) -> None:
         if kind is CodeClass.DATA_DELAYED or code in _PARTLY:
             watched.text = told
             if watched.line.kind is not DataKind.UNKNOWN:
@@ -424,14 +408,14 @@ class MarketData:
             watched.line.request = 0
             self._refuse(watched, told, is_crowded=kind is CodeClass.LINES)
 
-    def _refuse(self, watched: _Watched, text: str, *, is_crowded: bool = False) -> None:
+    def _refuse(self, watched: Watched, text: str, *, is_crowded: bool = False) -> None:
         """The instrument has no data. Without a line it needs no tick-by-tick one either."""
         self._end_line(watched)
         watched.line.kind, watched.line.source = DataKind.NONE, TradeSource.NONE
         watched.is_refused, watched.is_crowded, watched.text = True, is_crowded, text
         self._tell(watched)
 
-    def _tell(self, watched: _Watched, kind: DataKind | None = None) -> None:
+    def _tell(self, watched: Watched, kind: DataKind | None = None) -> None:
         """Say what is delivered of an instrument, where that is not what was said last."""
         line = watched.line
         now_told = kind or (DataKind.UNKNOWN if watched.stale else line.kind)
