@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from backtests.outcome import RunParts, make_record
+from backtests.outcome import RunParts, make_record, source_of
 from backtests.settings import Settings, milliseconds, moment
 from brokers.sim import SimBroker
 from feeds.playback import RecordedFeed
@@ -103,8 +103,20 @@ def run_tape(
         play(session, feed, start, end, progress, events)
     if progress is not None:
         progress(1.0, events)
-    parts = RunParts(strategy, tape, settings, session, broker, journal, start, end, events, symbols)
+    parts = RunParts(
+        strategy=strategy, source=source_of(tape), settings=settings.as_plain(), session=session, journal=journal,
+        start=start, end=end, events=events, symbols=symbols, starting_equity=_starting_equity(settings, ledger),
+        fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes,
+    )  # fmt: skip
     return make_record(parts, keep_prices=keep_prices, began=began)
+
+
+def _starting_equity(settings: Settings, ledger: Ledger) -> float:
+    """What the run began with, in base currency."""
+    rates = ledger.state.rates
+    return settings.cash + sum(
+        amount * float(rates[ledger.currencies.index(name)]) for name, amount in settings.balances.items()
+    )
 
 
 def bucket_width_ns(calendar: SessionTimes, start: int, end: int) -> int:

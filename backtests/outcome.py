@@ -7,8 +7,8 @@ import importlib.metadata
 import inspect
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache, lru_cache
 from typing import Any
@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 
 from backtests.metrics import compute_metrics
-from backtests.settings import Settings
 from backtests.trades import match_trades
-from brokers.sim import SimBroker
 from feeds.mapped import release
-from papertape.core.model import Mode, Note, OrderStatus, OrderType, Severity, Side, TimeInForce
+from papertape.core.model import CorporateAction, Mode, Note, OrderStatus, OrderType, Severity, Side, TimeInForce
 from papertape.core.record import Columns, Drawdown, RunRecord
 from papertape.core.series import I8, Series, Tape
 from papertape.core.session import Session
@@ -35,19 +33,45 @@ PRICE_POINTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a run's market data came from, as far as its record says so; see :class:`papertape.core.series.Tape`."""
+
+    fingerprint: str = ""
+    synthetic: bool = False
+    sources: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    actions: tuple[CorporateAction, ...] = ()
+
+
+def source_of(tape: Tape) -> Source:
+    """A tape as a source."""
+    return Source(tape.fingerprint, tape.synthetic, tape.sources, tape.notes, tape.actions)
+
+
+@dataclass(frozen=True, slots=True)
 class RunParts:
-    """What a run was made of, when it has ended."""
+    """What a run was made of, when it has ended.
+
+    ``settings`` are plain values. ``notes`` are the broker's. ``texts`` are words of a broker's own about orders.
+    """
 
     strategy: Strategy
-    tape: Tape
-    settings: Settings
+    source: Source
+    settings: Mapping[str, Any]
     session: Session
-    broker: SimBroker
     journal: MemoryJournal
     start: int
     end: int
     events: int
     symbols: Sequence[str]
+    starting_equity: float
+    fees_text: str
+    risk_free: float = 0.0
+    mode: Mode = Mode.BACKTEST
+    notes: Sequence[Note] = ()
+    texts: Mapping[int, str] = field(default_factory=dict)
+    prices: Mapping[str, Columns] | None = None
+    """Prices that were kept while it ran; None: they are taken from the feed's tape."""
 
 
 def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecord:
@@ -60,16 +84,15 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
     fills = reports[is_fill]
     equity_end = float(account["cash"] + state.tree[1])
     daily = _daily(parts, equity_end)
-    starting = _starting_equity(parts)
     multipliers = {each.symbol: each.multiplier for each in session.instruments if each.multiplier != 1.0}
     record = RunRecord(
         strategy=type(parts.strategy).__name__,
-        mode=Mode.BACKTEST,
+        mode=parts.mode,
         start=parts.start,
         end=parts.end,
         events=parts.events,
         currency=session.ledger.base,
-        starting_equity=starting,
+        starting_equity=parts.starting_equity,
         final_equity=equity_end,
         cash=session.ledger.account.balances,
         orders=_orders(parts, reports[~is_fill]),
@@ -90,18 +113,18 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
         log=session.log.lines,
         journal=b"",
         settings={
-            **parts.settings.as_plain(),
+            **parts.settings,
             "parameters": dict(parts.strategy.parameter_values),
             "symbols": list(parts.symbols),
             "multipliers": multipliers,
             "rates": _rates(parts),
-            "fees_text": parts.broker.fees.describe(),
-            "sources": list(parts.tape.sources),
+            "fees_text": parts.fees_text,
+            "sources": list(parts.source.sources),
         },
-        fingerprint=parts.tape.fingerprint,
+        fingerprint=parts.source.fingerprint,
         code_hash=code_hash(type(parts.strategy)),
         versions=dict(versions()),
-        synthetic=parts.tape.synthetic,
+        synthetic=parts.source.synthetic,
         zone=session.calendar.zone,
         guard_tripped=session.guard.blocked,
     )
@@ -109,25 +132,16 @@ def make_record(parts: RunParts, *, keep_prices: bool, began: float) -> RunRecor
         record.fills,
         multipliers,
         instrument=fills["instrument"],
-        actions=parts.tape.actions,
+        actions=parts.source.actions,
         low=np.ascontiguousarray(fills["low"]),
         high=np.ascontiguousarray(fills["high"]),
     )
-    record.metrics = compute_metrics(record, risk_free=parts.settings.risk_free, multipliers=multipliers)
+    record.metrics = compute_metrics(record, risk_free=parts.risk_free, multipliers=multipliers)
     if keep_prices:
-        record.prices = _prices(parts, fills)
+        record.prices = dict(parts.prices) if parts.prices is not None else _prices(parts, fills)
     record.journal = parts.journal.encode(session.symbols) if keep_prices else b""
     record.elapsed_s = time.perf_counter() - began
     return record
-
-
-def _starting_equity(parts: RunParts) -> float:
-    ledger = parts.session.ledger
-    settings = parts.settings
-    total = settings.cash
-    for name, amount in settings.balances.items():
-        total += amount * float(ledger.state.rates[ledger.currencies.index(name)])
-    return total
 
 
 def _rates(parts: RunParts) -> dict[str, float]:
@@ -158,6 +172,8 @@ def _orders(parts: RunParts, ends: Any) -> Columns:
     ts_final[reports["order"][final]] = reports["ts"][final]
     for x in ends:
         reasons[int(x["order"])] = REASON_TEXT[Reason(int(x["reason"]))]
+    for number, text in parts.texts.items():
+        reasons[number - 1] = text
     symbols = _objects(parts.session.symbols)
     return {
         "number": np.arange(1, n + 1),
@@ -287,8 +303,8 @@ def _time_in_market(parts: RunParts) -> int:
 
 
 def _notes(parts: RunParts) -> list[Note]:
-    notes = [*parts.tape.notes, *parts.session.log.notes.values(), *parts.broker.notes]
-    if parts.tape.synthetic:
+    notes = [*parts.source.notes, *parts.session.log.notes.values(), *parts.notes]
+    if parts.source.synthetic:
         notes.insert(0, Note("synthetic", "the tape is synthetic: a generated market, not a recorded one"))
     ambiguous = int(np.count_nonzero(parts.session.state.reports["ambiguous"][: _reports(parts)]))
     if ambiguous:

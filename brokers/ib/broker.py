@@ -147,9 +147,9 @@ class IbBroker(Marker):
         row = event.number - 1
         if event.status in _ENDS:
             status = event.status
-            if status is OrderStatus.CANCELLED and event.number not in self._reasons:
-                if event.ts >= self._day_ends.get(event.number, NEVER):
-                    status = OrderStatus.EXPIRED  # TWS calls it a cancel
+            is_unasked = status is OrderStatus.CANCELLED and event.number not in self._reasons
+            if is_unasked and event.ts >= self._day_ends.get(event.number, NEVER):
+                status = OrderStatus.EXPIRED  # TWS calls it a cancel
             reason = self._reasons.get(event.number, _ENDS[status])
             order_entry.finish(self._places.address, row, event.ts, int(status), int(reason))
         elif event.status is OrderStatus.SUBMITTED and before is OrderStatus.PENDING_SUBMIT:

@@ -155,6 +155,8 @@ class FillCorrected(msgspec.Struct, frozen=True):
     replaces: str
     quantity: float
     price: float
+    old_quantity: float
+    old_price: float
 
 
 class ForeignFill(msgspec.Struct, frozen=True):
@@ -213,9 +215,14 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class AccountReady(msgspec.Struct, frozen=True):
-    """The account's values, positions, orders and executions were told, and agree with what is expected."""
+    """The account's values, positions, orders and executions were told, and agree with what is expected.
+
+    ``cash`` is by currency, ``rates`` base currency per unit of each; filled in by whoever passes it on.
+    """
 
     is_first: bool
+    cash: dict[str, float] = {}
+    rates: dict[str, float] = {}
 
 
 Event = (

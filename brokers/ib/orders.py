@@ -322,7 +322,11 @@ class IbOrders:
         if not before.is_told:
             self._tell(entry, before)
         fill.is_told = True
-        self._emit(FillCorrected(entry.number, fill.exec_id, before.exec_id, fill.quantity, fill.price))
+        self._emit(
+            FillCorrected(
+                entry.number, fill.exec_id, before.exec_id, fill.quantity, fill.price, before.quantity, before.price
+            )
+        )
         if fill.fee == fill.fee:
             self._emit(FeeKnown(entry.number, fill.exec_id, fill.fee))
         else:
