@@ -15,6 +15,7 @@ from brokers.ib import codes
 from brokers.ib.bars import BarLines, BarSettings
 from brokers.ib.codes import CodeClass, Farm
 from brokers.ib.commands import Command, FollowMarket, FollowTicks, SetMarketDataType, StopMarket, StopTicks
+from brokers.ib.ended import EndedIds
 from brokers.ib.events import DataChanged, DataKind, Event, TradeSource
 from brokers.ib.history_pacing import HistoryLimits, HistoryPacing
 from brokers.ib.lines import FIRST_DELAYED, LAST_DELAYED, PRICES, SIZES, Line, LineSettings, Watched
@@ -49,8 +50,6 @@ SHARES_SINCE = 159
 HISTORY_SHARES_SINCE = 175
 """The same for volumes of historical bars."""
 ROUND_LOT = 100.0
-ENDED_IDS = 10_000
-"""Request ids that have ended and are remembered, so that what comes late for them is known as ours."""
 RETRIES = 3
 """How often a line that TWS ended is asked for again."""
 _KINDS: Mapping[int, DataKind] = {1: DataKind.LIVE, 2: DataKind.FROZEN, 3: DataKind.DELAYED, 4: DataKind.DELAYED}
@@ -95,9 +94,10 @@ class MarketData:
         self._emit = emit
         self._next_id = next_id
         self._bars = BarLines(settings.bars, settings.calendar, registry, self.history, send, emit, next_id)
+        self._bars.marks = self._is_silent
         self._watched: dict[int, Watched] = {}
         self._requests: dict[int, int] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = EndedIds()
         self._is_up = False
         self._version = 0
         self._held: Line | None = None
@@ -141,6 +141,11 @@ class MarketData:
         """No longer deliver them."""
         self._bars.stop(j, interval_ns, now)
 
+    def _is_silent(self, j: int) -> bool:
+        """Whether an instrument has had neither trade nor quote since it is watched."""
+        watched = self._watched.get(j)
+        return watched is None or not (watched.had_events or watched.line.has_events)
+
     def _line(self, j: int) -> Line:
         unit = ROUND_LOT if 0 < self._version < SHARES_SINCE and is_us_stock(self.registry.instruments[j]) else 1.0
         return Line(j, self._emit, self.settings.lines, size_unit=unit)
@@ -175,9 +180,7 @@ class MarketData:
     def _forget(self, request_id: int) -> None:
         """A request has ended; what still comes for it means nothing."""
         if self._requests.pop(request_id, None) is not None:
-            self._ended[request_id] = None
-            if len(self._ended) > ENDED_IDS:
-                del self._ended[next(iter(self._ended))]
+            self._ended.add(request_id)
 
     def _end_line(self, watched: Watched) -> None:
         line = watched.line
@@ -212,6 +215,7 @@ class MarketData:
         if self._held is before:
             self._held = None
         self._touched.pop(before.instrument, None)
+        watched.had_events = watched.had_events or before.has_events
         watched.line = self._line(before.instrument)
         watched.line.received = before.received
         watched.no_ticks = False
@@ -419,7 +423,8 @@ class MarketData:
         """Say what is delivered of an instrument, where that is not what was said last."""
         line = watched.line
         now_told = kind or (DataKind.UNKNOWN if watched.stale else line.kind)
-        news = (now_told, line.source, watched.stale or watched.text)
+        said = watched.stale or watched.text or f"{now_told} data, trades from {line.source}"
+        news = (now_told, line.source, said)
         if news != watched.told:
             watched.told = news
             self._emit(DataChanged(line.instrument, *news))

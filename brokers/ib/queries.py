@@ -16,6 +16,7 @@ from brokers.ib.answers import TIMES, VOLUMES, Prices, read_bars
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import AskHistory, Command, FollowMarket, StopHistory, StopMarket, StopScan
 from brokers.ib.definitions import Definitions
+from brokers.ib.ended import EndedIds
 from brokers.ib.events import Answered, Event, Notice
 from brokers.ib.history_pacing import HistoryPacing
 from brokers.ib.market import HISTORY_SHARES_SINCE, ROUND_LOT, is_us_stock
@@ -50,7 +51,6 @@ VOLUME_SHARES_SINCE = 220
 """First server version whose ticks of volume are in shares, not in round lots of 100 for US stocks."""
 GROUPS_MOST = 200
 """Most requests of a strategy that are open at once."""
-ENDED_IDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +118,13 @@ class Queries:
         self._snapshots: deque[_Part] = deque()
         self._open_snapshots: set[int] = set()
         self._memory: dict[tuple[str, str, str], tuple[int, list[HistoryBar]]] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = EndedIds()
         self._version = 0
         self._is_up = self._may_come_up = False
 
     # -- asking -----------------------------------------------------------------------------------------------
 
-    def put(self, request: Request, now: int) -> None:
+    def ask(self, request: Request, now: int) -> None:
         """Have a request answered by an :class:`Answered`, in time or at its deadline. Confirmations are not asked here."""
         symbols: tuple[str, ...] = ()
         if isinstance(request, SnapshotRequest | HistoryRequest):
@@ -139,7 +139,7 @@ class Queries:
             group.note = "" if not group.open else "too many requests wait for an answer already"
             self._finish(group, now)
         elif self._is_up:
-            self._ask(group, now)
+            self._begin(group, now)
         else:
             self._unsent.append(group)
 
@@ -147,7 +147,7 @@ class Queries:
         """Have TWS define an instrument; answered by one :class:`InstrumentKnown`."""
         self._definitions.put(j, definition, con_id, now)
 
-    def _ask(self, group: _Group, now: int) -> None:
+    def _begin(self, group: _Group, now: int) -> None:
         _ASK_BY[type(group.request)](self, group, now)
 
     def _new_part(self, group: _Group, symbol: str) -> tuple[int, _Part]:
@@ -352,14 +352,9 @@ class Queries:
 
     # -- ending -----------------------------------------------------------------------------------------------
 
-    def _remember(self, request_id: int) -> None:
-        self._ended[request_id] = None
-        if len(self._ended) > ENDED_IDS:
-            del self._ended[next(iter(self._ended))]
-
     def _end(self, request_id: int) -> _Part:
         part = self._parts.pop(request_id)
-        self._remember(request_id)
+        self._ended.add(request_id)
         self.history.ended(request_id)
         if request_id in self._open_snapshots:
             self._open_snapshots.discard(request_id)
@@ -419,7 +414,7 @@ class Queries:
             self._is_up = True
             waiting, self._unsent = self._unsent, []
             for group in waiting:
-                self._ask(group, now)
+                self._begin(group, now)
             self._definitions.begin(now)
         for group in [group for group in self._groups if now >= group.deadline]:
             if group in self._unsent:

@@ -262,6 +262,7 @@ def _strategy_side(
         calendar=calendar, seed=settings.seed,
     )  # fmt: skip
     side = StrategySide(session, broker, registry, asks, wake)
+    feed.added = side.sync
     strategy.bind(session, list(symbols))
     return side, memory
 
