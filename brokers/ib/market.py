@@ -197,9 +197,9 @@ class MarketData:
     def resubscribe(self, now: int) -> None:
         """The connection is ready, for the first time or again, or TWS has lost its subscriptions: all lines anew."""
         if self._is_up:
+            self._bars.end_all()
             for watched in self._watched.values():
                 self._end_line(watched)
-            self._bars.end_all()
         self._is_up = True
         self._send(SetMarketDataType(DELAYED_TOO if self.settings.delayed_allowed else LIVE_ONLY))
         self._farms_down.clear()
@@ -279,22 +279,19 @@ class MarketData:
         return line
 
     def _price(self, record: TickPrice, now: int) -> bool:
-        if record.type in PRICES:
-            line = self._heard(record.request_id, now)
-            if line is not None and self._may_be(line, record.type, now):
-                line.price(record.type, record.price, now)
+        line = self._heard(record.request_id, now) if record.type in PRICES else None
+        if line is not None and self._may_be(line, record.type, now):
+            line.price(record.type, record.price, now)
         return self._known(record.request_id)
 
     def _size(self, record: TickSize, now: int) -> bool:
-        if record.type in SIZES:
-            line = self._heard(record.request_id, now)
-            if line is not None and self._may_be(line, record.type, now):
-                line.size(record.type, record.size, now)
+        line = self._heard(record.request_id, now) if record.type in SIZES else None
+        if line is not None and self._may_be(line, record.type, now):
+            line.size(record.type, record.size, now)
         return self._known(record.request_id)
 
     def _text(self, record: TickString, now: int) -> bool:
-        line = self._heard(record.request_id, now)
-        if line is not None:
+        if (line := self._heard(record.request_id, now)) is not None:
             line.text(record.type, record.text, now)
         return self._known(record.request_id)
 
@@ -330,8 +327,7 @@ class MarketData:
         self._tell(watched)
 
     def _trade(self, record: TickTrade, now: int) -> bool:
-        line = self._heard(record.request_id, now)
-        if line is not None:
+        if (line := self._heard(record.request_id, now)) is not None:
             line.tick_trade(record.ts_s, record.price, record.size, now)
         return self._known(record.request_id)
 
@@ -385,8 +381,7 @@ class MarketData:
         if watched.line.source is TradeSource.ALL_LAST:
             watched.text = text
             watched.line.take_from_rt_volume(now)
-            if watched.line.kind is not DataKind.UNKNOWN:
-                self._tell(watched)
+            self._tell_known(watched)
         watched.line.ticks = 0
 
     def _end_ticks(self, line: Line) -> None:
@@ -398,8 +393,7 @@ class MarketData:
     def _line_error(self, watched: Watched, kind: CodeClass, told: str, code: int, now: int) -> None:
         if kind is CodeClass.DATA_DELAYED or code in _PARTLY:
             watched.text = told
-            if watched.line.kind is not DataKind.UNKNOWN:
-                self._tell(watched)
+            self._tell_known(watched)
         elif kind is CodeClass.DATA_COMPETING:
             watched.line.flush(now)
             watched.stale = told
@@ -418,6 +412,10 @@ class MarketData:
         watched.line.kind, watched.line.source = DataKind.NONE, TradeSource.NONE
         watched.is_refused, watched.is_crowded, watched.text = True, is_crowded, text
         self._tell(watched)
+
+    def _tell_known(self, watched: Watched) -> None:
+        if watched.line.kind is not DataKind.UNKNOWN:
+            self._tell(watched)
 
     def _tell(self, watched: Watched, kind: DataKind | None = None) -> None:
         """Say what is delivered of an instrument, where that is not what was said last."""
@@ -441,8 +439,7 @@ class MarketData:
             line.pass_time(now)
             if line.lost_ticks:
                 self._end_ticks(line)
-                text = "trades come from RTVolume: tick-by-tick data have none of them"
-                self._fall_back(self._watched[j], text, now)
+                self._fall_back(self._watched[j], "trades come from RTVolume: tick by tick there are none of them", now)
             if line.next_due(NEVER) == NEVER:
                 del self._touched[j]
         self._bars.pass_time(now)
