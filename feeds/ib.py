@@ -69,7 +69,7 @@ class IbFeed:
         self.own_bars_ns = own_bars_ns
         self.available: Callable[[], float] = lambda: math.inf
         """The cash that ``if-affordable`` compares with."""
-        self.added: Callable[[], None] = lambda: None
+        self.sync: Callable[[], None] = lambda: None
         """Called when the registry has a new instrument, before anything is asked of it: the session must know it, too."""
         self._post = post
         self._known: set[int] = set()
@@ -93,7 +93,7 @@ class IbFeed:
         j, is_new = self.registry.add(Instrument(symbol, InstrumentType.STOCK, self.currency))
         if is_new:
             self._know(j)
-        self.added()
+        self.sync()
         return j
 
     def _know(self, j: int) -> None:

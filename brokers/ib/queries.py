@@ -124,7 +124,7 @@ class Queries:
 
     # -- asking -----------------------------------------------------------------------------------------------
 
-    def ask(self, request: Request, now: int) -> None:
+    def put(self, request: Request, now: int) -> None:
         """Have a request answered by an :class:`Answered`, in time or at its deadline. Confirmations are not asked here."""
         symbols: tuple[str, ...] = ()
         if isinstance(request, SnapshotRequest | HistoryRequest):

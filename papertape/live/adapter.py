@@ -76,7 +76,8 @@ class Adapter:
         self.state = AdapterState()
         self.gateway: IbGateway | None = None
         self.kept: Thresholds | None = None
-        self.reported: list[str] = []
+        self.notices_said = 0
+        self.fills_heard = 0
         self.sequence = TripSequence(
             flatten=supervisor.settings.flatten,
             confirmed=supervisor.settings.flatten_confirmed,
@@ -307,6 +308,7 @@ class Adapter:
         signed = event.quantity * request.side
         trip = self.supervisor.fill(request.instrument, signed, event.price, event.fee, now)
         self.state.fills = [*self.state.fills[-49:], (now, event)]
+        self.fills_heard += 1
         self._watch(request.instrument, now)
         return [event, *self._tripped(trip, now)]
 
@@ -535,7 +537,7 @@ class Adapter:
         self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
 
     def _put_asked(self, ask: asks.Put, now: int) -> None:
-        self.ib.queries.ask(ask.request, now)
+        self.ib.queries.put(ask.request, now)
 
     # -- stopping ---------------------------------------------------------------------------------------------
 
@@ -559,7 +561,7 @@ class Adapter:
     def say(self, now: int, text: str) -> None:
         """Note something for the person."""
         self.state.notices = [*self.state.notices[-199:], (now, text)]
-        self.reported.append(text)
+        self.notices_said += 1
 
 
 def part(batch: Batch, begin: int, end: int) -> Batch:

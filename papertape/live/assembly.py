@@ -207,6 +207,7 @@ def assemble(
         client_id=settings.client_id,
         account=settings.account,
         allows_live=settings.mode is Mode.LIVE,
+        port_kind=address.kind,
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
     )
@@ -262,7 +263,7 @@ def _strategy_side(
         calendar=calendar, seed=settings.seed,
     )  # fmt: skip
     side = StrategySide(session, broker, registry, asks, wake)
-    feed.added = side.sync
+    feed.sync = side.sync
     strategy.bind(session, list(symbols))
     return side, memory
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from papertape.core.errors import DataError, UserError
+from papertape.file_lock import try_lock
 from papertape.live.status import LiveStatus, RunState, read_status, status_bytes
 
 LOCK_FILE = "run.lock"
@@ -35,8 +36,6 @@ LOCK_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
 _ASK_EVERY_S = 0.02
 _FILE_BYTES_MAX = 65_536
-_LOCKED_BYTE = 1 << 30
-"""Where Windows locks the file: a locked byte can not be read there, so it is one behind the content."""
 
 
 # -- the lock ------------------------------------------------------------------------------------------------------
@@ -52,24 +51,7 @@ class Life:
     started_ts: int
 
 
-def _try_lock(file: BinaryIO) -> bool:
-    """Lock an open file for this process; False where another one has it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(_LOCKED_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-class RunLock:
+class RunFolderLock:
     """Held by the process that executes the run in a folder; gone with it, however it ends."""
 
     def __init__(self, folder: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> None:
@@ -83,7 +65,7 @@ class RunLock:
         except OSError as error:
             raise DataError(f"cannot be written ({error.strerror})", path=str(path)) from None
         deadline = time.monotonic() + timeout_s
-        while not _try_lock(self._file):
+        while not try_lock(self._file):
             if time.monotonic() > deadline:
                 self._file.close()
                 life = read_life(folder)
@@ -117,7 +99,7 @@ def is_alive(folder: Path) -> bool:
     path = folder / LOCK_FILE
     try:
         with path.open("r+b" if sys.platform == "win32" else "rb") as file:
-            return not _try_lock(file)
+            return not try_lock(file)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -170,7 +152,7 @@ class Control:
     All methods are for that one thread; none raises for a disk that fails.
     """
 
-    def __init__(self, lock: RunLock) -> None:
+    def __init__(self, lock: RunFolderLock) -> None:
         folder = lock.folder
         self._halt = folder / HALT_FILE
         self._answer = folder / ANSWER_FILE

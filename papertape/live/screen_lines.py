@@ -108,7 +108,7 @@ def head_lines(status: LiveStatus) -> list[Text]:
         title.append("  READ-ONLY: no orders", _WARN)
     link = Text.assemble(
         clean(status.gateway), "  ", (status.link, _GOOD if status.link == "ready" else _BAD),
-        f" for {since(status.link_since, status.ts)}",
+        f" for {since(status.link_since, status.now)}",
     )  # fmt: skip
     if status.link_text and status.link != "ready":
         link.append(f": {clean(status.link_text)}")
@@ -183,7 +183,7 @@ def order_lines(status: LiveStatus) -> list[Text]:
         [
             (f"{each.number}", ""), (each.side, ""), (clean(each.symbol), ""),
             (f"{quantity(each.filled)}/{quantity(each.quantity)}", ""), (clean(each.terms), ""),
-            (each.status, "" if each.status != "UNKNOWN" else _BAD), (since(each.ts, status.ts), _DIM),
+            (each.status, "" if each.status != "UNKNOWN" else _BAD), (since(each.ts, status.now), _DIM),
         ]
         for each in status.orders
     ]  # fmt: skip
@@ -197,9 +197,9 @@ def data_lines(status: LiveStatus) -> list[Text]:
     rows: list[Cells] = []
     for each in ranked:
         newest = max(each.trade_ts, each.quote_ts)
-        is_old = each.is_stale or not newest or (status.ts - newest) / NS_PER_S > FRESH_S
+        is_old = each.is_stale or not newest or (status.now - newest) / NS_PER_S > FRESH_S
         rows.append([
-            (clean(each.symbol), ""), (since(each.trade_ts, status.ts), ""), (since(each.quote_ts, status.ts), ""),
+            (clean(each.symbol), ""), (since(each.trade_ts, status.now), ""), (since(each.quote_ts, status.now), ""),
             (each.source, ""), (each.kind, "" if each.kind == "live" else _WARN),
             ("stale" if each.is_stale else "quiet" if is_old else "fresh", _BAD if each.is_stale else ""),
         ])  # fmt: skip

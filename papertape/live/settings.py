@@ -66,6 +66,11 @@ class Address:
             raise ConfigError(f'gateway "{text}": HOST:PORT is needed, as 127.0.0.1:7497, or sim')
         return cls(host, number)
 
+    @property
+    def kind(self) -> str:
+        """What accounts such a port is usual for, paper or live; empty where it says nothing."""
+        return "paper" if self.port in PAPER_PORTS else "live" if self.port in LIVE_PORTS else ""
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 

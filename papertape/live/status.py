@@ -1,6 +1,6 @@
 """What a person needs to know of a run that trades, as one immutable object: the screen and ``status.json`` show it.
 
-Times are UTC nanoseconds, 0 where there is none; money is in the base currency unless a field says otherwise. What is
+Times are UTC nanoseconds, 0 where there is none: the gateway's clock, but for ``ts`` and ``started_ts``. Money is in the base currency unless a field says otherwise. What is
 not known is NaN, never 0; in JSON it is null.
 """
 
@@ -207,6 +207,11 @@ class LiveStatus:
     synthetic: bool = False
     """Whether the market is simulated."""
     log: tuple[LogLine, ...] = ()
+
+    @property
+    def now(self) -> int:
+        """The time that ages of what happened count to: the gateway's, or this machine's while that is unknown."""
+        return self.exchange_ts or self.ts
 
 
 class Log:

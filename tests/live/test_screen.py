@@ -50,9 +50,9 @@ def busy(**changes: Any) -> LiveStatus:
         mode="paper",
         account="DU1234567",
         gateway="127.0.0.1:7497",
-        ts=NOW,
+        ts=NOW + 90_000_000 * NS_PER_S,  # this machine's clock is not the exchange's
         state="running",
-        exchange_ts=NOW - NS_PER_S,
+        exchange_ts=NOW,
         link="ready",
         link_since=NOW - 7_200 * NS_PER_S,
         data=(
@@ -89,7 +89,7 @@ def test_it_says_what_a_person_needs() -> None:
     text = "\n".join(shown(busy()))
     for wanted in (
         "TickMomentum  PAPER  DU1234567  running",
-        "127.0.0.1:7497  ready for 2 h  New York 10:29:59",
+        "127.0.0.1:7497  ready for 2 h  New York 10:30:00",
         "P&L -9.88  unrealised +18.75  realised -3.20  fees 25.43 USD",
         "net liquidation 99,990.12  cash USD 98,000.00, EUR 5.50",
         "events 1,234,567, 812/s  lag 3 ms",
@@ -175,13 +175,13 @@ def test_a_pipe_gets_each_line_once_and_a_summary_a_minute() -> None:
     for second in range(130):
         if second == 70:
             happened.add(NOW, LogKind.FILL, "bought 5 AAA at 102.40")
-        painter.paint(busy(ts=NOW + second * NS_PER_S, log=happened.tail()))
+        painter.paint(busy(ts=second * NS_PER_S, log=happened.tail()))
     assert [line for line in out if "bought" in line] == ["10:30:00 fill   bought 5 AAA at 102.40"]
     assert [line for line in out if line.endswith("link   ready")] == ["10:30:00 link   ready"]
     summaries = [line for line in out if "net liquidation" in line]
     assert len(summaries) == 3
     assert summaries[0] == (
-        "10:29:59 running, link ready, P&L -9.88 USD, net liquidation 99,990.12, holds 15 AAA, 1 working, "
+        "10:30:00 running, link ready, P&L -9.88 USD, net liquidation 99,990.12, holds 15 AAA, 1 working, "
         "1,234,567 events, guard 10% left, stale: BBB"
     )
 
@@ -192,7 +192,7 @@ def test_a_change_of_state_is_summed_up_at_once_and_the_end_too() -> None:
     painter.paint(busy(log=()))
     painter.paint(busy(ts=NOW + 1, state="halted", halt="halted by me", log=()))
     painter.end(busy(ts=NOW + 2, state="ended", log=()))
-    assert [line.split(",")[0] for line in out] == ["10:29:59 running", "10:29:59 halted", "10:29:59 ended"]
+    assert [line.split(",")[0] for line in out] == ["10:30:00 running", "10:30:00 halted", "10:30:00 ended"]
     assert "HALTED: halted by me" in out[1]
 
 

@@ -58,7 +58,7 @@ def prices(request: int, last: float = 10.0) -> list[Any]:
 def asking(request: Any, *symbols: str, **settings: Any) -> tuple[Asked, list[Any]]:
     asked = Asked(*symbols, **settings)
     asked.commands()
-    asked.queries.ask(request, asked.now)
+    asked.queries.put(request, asked.now)
     return asked, asked.commands()
 
 
@@ -153,7 +153,7 @@ def test_a_request_for_nothing_is_answered_at_once():
 def test_requests_that_wait_are_bounded():
     asked = Asked("AAA")
     for _ in range(201):
-        asked.queries.ask(SnapshotRequest(("AAA",)), asked.now)
+        asked.queries.put(SnapshotRequest(("AAA",)), asked.now)
     [reply] = answers(asked)
     assert reply.missing == ("AAA",)
 
@@ -209,12 +209,12 @@ def test_the_same_history_within_fifteen_seconds_is_answered_from_memory():
     asked, [command] = asking(history("AAA"))
     asked.tell(day(command.request_id, "20240604", 10.0), HistoryEnd(command.request_id, "", ""))
     asked.wait(14.0)
-    asked.queries.ask(history("AAA"), asked.now)
+    asked.queries.put(history("AAA"), asked.now)
     first, second = answers(asked)
     assert asked.commands() == []
     assert first["AAA"][0].close == second["AAA"][0].close
     asked.wait(1.0)
-    asked.queries.ask(history("AAA"), asked.now)
+    asked.queries.put(history("AAA"), asked.now)
     assert [type(each) for each in asked.commands()] == [AskHistory]
 
 
@@ -329,8 +329,8 @@ def test_when_the_connection_ends_what_waits_is_answered_with_what_is_missing():
 
 def test_what_is_asked_without_a_connection_waits_for_one_until_its_deadline():
     asked = Asked(version=0)
-    asked.queries.ask(SnapshotRequest(("AAA",)), asked.now)
-    asked.queries.ask(ScanRequest(scanner.scan_spec("MOST_ACTIVE"), 5), asked.now)
+    asked.queries.put(SnapshotRequest(("AAA",)), asked.now)
+    asked.queries.put(ScanRequest(scanner.scan_spec("MOST_ACTIVE"), 5), asked.now)
     asked.settle()
     assert asked.commands() == []
     asked.wait(10.0)
