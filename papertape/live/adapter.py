@@ -533,6 +533,9 @@ class Adapter:
     def _bars_asked(self, ask: asks.WatchBars, now: int) -> None:
         self.ib.market.watch_bars(ask.instrument, ask.interval_ns, ask.warmup, now)
 
+    def _bars_given_up(self, ask: asks.UnwatchBars, now: int) -> None:
+        self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
+
     def _put_asked(self, ask: asks.Put, now: int) -> None:
         self.ib.queries.put(ask.request, now)
 
@@ -570,6 +573,7 @@ def part(batch: Batch, begin: int, end: int) -> Batch:
     return Batch(
         cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),
         cut(batch.start), None if batch.origin is None else cut(batch.origin),
+        ends=None if batch.ends is None else cut(batch.ends),
     )  # fmt: skip
 
 
@@ -591,6 +595,7 @@ _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
     asks.Watch: Adapter._watch_asked,
     asks.Unwatch: Adapter._unwatch_asked,
     asks.WatchBars: Adapter._bars_asked,
+    asks.UnwatchBars: Adapter._bars_given_up,
     asks.Put: Adapter._put_asked,
 }
 _ACTIONS: Mapping[Action, Callable[[Adapter, int], None]] = {

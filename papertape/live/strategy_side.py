@@ -22,9 +22,11 @@ from brokers.ib.events import (
     InstrumentKnown,
     OrderChanged,
     OrderFilled,
+    PastBars,
     PriceImage,
 )
 from brokers.ib.registry import Registry
+from feeds.ib import past_batch
 from papertape.core.ports import WakeUp
 from papertape.core.series import Batch
 from papertape.core.session import Session
@@ -137,6 +139,13 @@ class StrategySide:
         if event.instrument in self.session.watchlist.watched:
             self.session.ledger.note_image(event.instrument, event.last, event.bid, event.ask, event.received_ts)
 
+    def _past(self, event: PastBars) -> None:
+        for j, failure in event.failures:
+            self.session.log.note("no_bars", f"{self.session.symbols[j]}: {failure}")
+        batch = past_batch(event)
+        if batch is not None:
+            self._drive(self.session.step(batch))
+
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
             self.session.log.note("unknown_instrument", event.failure)
@@ -160,6 +169,7 @@ _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
+    PastBars: StrategySide._past,
     InstrumentKnown: StrategySide._known,
     DataChanged: StrategySide._data,
     Trip: StrategySide._trip,
