@@ -31,7 +31,7 @@ from papertape.core.errors import PeerError, UserError
 from tests.brokers.ib.peers import VERSIONS, WITHIN_S, Pair, Peer, heard, until
 
 NEWEST = VERSIONS[-1]
-SHORT_S = 0.2
+SHORT_S = 0.1
 
 
 def ends(records: list[Record]) -> bool:
@@ -56,7 +56,7 @@ def test_defect_1_a_message_of_exactly_4096_bytes_arrives_at_once() -> None:
 def test_defect_2_a_peer_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
     with Peer(greet=lambda _: None) as peer:
         gateway = IbGateway()
-        with pytest.raises(PeerError, match=r"did not answer within 0.2 s; in TWS, enable the API"):
+        with pytest.raises(PeerError, match=r"did not answer within 0.1 s; in TWS, enable the API"):
             gateway.connect("127.0.0.1", peer.port, 7, SHORT_S)
         assert not gateway.is_open
         assert gateway.poll(0) == []
@@ -144,7 +144,7 @@ def test_the_first_record_says_what_was_agreed() -> None:
         with Pair(version) as pair:
             assert pair.first == Connected(version, "20240603 09:30:00 EST")
             assert pair.gateway.server_version == version
-            assert pair.gateway.client_version.count(".") == 2
+            assert pair.gateway.client_version.count(".") >= 2
 
 
 def test_what_comes_before_and_with_the_version_is_not_thrown_away() -> None:
@@ -219,7 +219,7 @@ def test_a_message_that_stalls_in_the_middle_arrives_whole() -> None:
 
 
 def test_a_flood_is_read_in_order_and_a_poll_returns_before_it_ends() -> None:
-    count = 20_000
+    count = 10_000
     with Pair() as pair:
         data = b"".join(encode_reply(say.NextValidId(n), NEWEST) for n in range(count))
         writer = threading.Thread(target=pair.peer.write, args=(data,))
@@ -270,7 +270,7 @@ def test_a_wake_from_another_thread_ends_a_poll_and_is_never_lost() -> None:
         waker.start()
         assert pair.gateway.poll(WITHIN_S) == []
         waker.join()
-        for _ in range(100_000):
+        for _ in range(20_000):
             pair.gateway.wake()
         assert pair.gateway.poll(WITHIN_S) == []
         assert time.monotonic() - began < WITHIN_S
@@ -282,7 +282,7 @@ def test_a_wake_from_another_thread_ends_a_poll_and_is_never_lost() -> None:
 
 def fill(pair: Pair) -> bool:
     """Send until a request does not go out; whether the last one did."""
-    wide = ContractRecord(symbol="X" * 4000, type="STK", exchange="SMART", currency="USD")
+    wide = ContractRecord(symbol="X" * 50_000, type="STK", exchange="SMART", currency="USD")
     return all(pair.gateway.send(do.AskContract(number, wide)) for number in range(1, 10_000))
 
 
