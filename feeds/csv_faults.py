@@ -76,11 +76,13 @@ def describe(code: int, field_text: str, line_text: str, column: int, form: tupl
 
     ``column`` is the position of the field among the columns, ``form`` the file's and the row's form of time.
     """
+    fields = len(split_fields(line_text, delimiter))
+    if cut_short and not first_row and fields < len(layout.names):  # what its time looks like says nothing of the file
+        return f"the last row is cut short: {fields} fields where the header has {len(layout.names)}"
     _refuse_file(code, field_text, line_text, form, layout, delimiter, first_row=first_row)
     name = layout.names[column] if column < len(layout.names) else ""
     text = shown(field_text.strip().strip('"').strip())
     cells = dict(zip(layout.names, split_fields(line_text, delimiter), strict=False))
-    fields = len(split_fields(line_text, delimiter))
     of_column = f'(column "{shown(name)}")'
 
     def cell(position: int) -> str:

@@ -131,7 +131,7 @@ class InLockstep(Driver):
     """Plays in rounds (gateway/lockstep.py): after each step it waits for every client named.
 
     The last answer of a round makes the next turn at once: a switch of tasks would cost as much as the turn. A client
-    that has been there and does not answer for ``deadline_s`` of wall time ends the run with PeerError.
+    that has been there and does not answer for ``deadline_s`` of wall time (inf: for ever) ends the run with PeerError.
     """
 
     def __init__(self, lockstep: Lockstep, deadline_s: float = 60.0) -> None:
@@ -181,6 +181,6 @@ class InLockstep(Driver):
                 )
             rounds = self._lockstep.rounds
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(None if math.isinf(self._deadline_s) else self._deadline_s):
                     await self._over.wait()
         await self.follow_clock(server, 1.0)

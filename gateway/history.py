@@ -87,6 +87,8 @@ class Pacing:
     def take(self, request: HistoricalBars, settings: GatewaySettings, now: int) -> bool:
         """Whether a request keeps to the limits; then it counts."""
         limits, asked = settings.limits, self._asked
+        if not limits.history_requests:
+            return True
         while asked and asked[0][0] <= now - limits.history_window_s * NS_PER_S:
             asked.popleft()
         same = dataclasses.replace(request, request=0)

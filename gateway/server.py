@@ -95,7 +95,8 @@ class GatewayServer:
         self._gone = asyncio.Event()
         """Set while no socket is open."""
         self._stop_at_end = False
-        self._has_ended = False
+        self.has_ended = False
+        """Whether the tape has been played to its end."""
         self._failure: BaseException | None = None
         self._layer: FaultLayer | None = None
         if scenario is not None and scenario.faults:
@@ -255,9 +256,9 @@ class GatewayServer:
 
     def ended(self) -> None:
         """The tape has ended; said once."""
-        if self._has_ended:
+        if self.has_ended:
             return
-        self._has_ended = True
+        self.has_ended = True
         self.say_market("the tape has ended")
         if self._stop_at_end:
             self._stop.set()

@@ -26,7 +26,7 @@ class DataPermission(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What TWS allows a client (IB.md section 3). Rates count exchange time."""
+    """What TWS allows a client (IB.md section 3). Rates count exchange time; 0: there is no such limit."""
 
     messages_per_s: int = 50
     violations: int = 3
@@ -37,9 +37,14 @@ class Limits:
     scan_rows: int = 50
     history_open: int = 50
     history_requests: int = 60
+    """In ``history_window_s``; 0: also the same ones may be repeated at once."""
     history_window_s: int = 600
     history_same_s: int = 15
     working_orders_a_side: int = 20
+
+
+NO_RATES = Limits(messages_per_s=0, history_requests=0)
+"""For lockstep: exchange time stands still while requests are answered, so that rates would refuse what TWS takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +75,29 @@ class GatewaySettings:
     """Least exchange time between the ticks of a market data line, some 250 at IB; None: every change is sent."""
     limits: Limits = field(default_factory=Limits)
     synthetic: bool = False
+
+
+def backtest_settings(
+    cash: Mapping[str, float],
+    *,
+    fees: FeeModel,
+    rules: FillRules | None = None,
+    calendar: str = "XNYS",
+    account: str = "DU1234567",
+    limits: Limits = NO_RATES,
+    synthetic: bool = False,
+) -> GatewaySettings:
+    """A paper account as a backtest has it: a cash account that may not go short, unless ``rules`` say otherwise.
+
+    ``cash`` is per currency, the first one the base currency. Without rates, for lockstep; one that is paced by the clock
+    takes ``limits=Limits()``.
+    """
+    return GatewaySettings(
+        account=account,
+        cash=dict(cash),
+        fees=fees,
+        rules=rules or FillRules(),
+        calendar=calendar,
+        limits=limits,
+        synthetic=synthetic,
+    )

@@ -287,7 +287,7 @@ class Tws:
     def _in_pace(self, client: Client) -> bool:
         """Whether a message keeps to the rate; one that does not is refused, and too many end the connection."""
         limits, sent, now = self.settings.limits, self._sent[client.number], self.now
-        if len(sent) < limits.messages_per_s or now - sent[0] >= NS_PER_S:
+        if not limits.messages_per_s or len(sent) < limits.messages_per_s or now - sent[0] >= NS_PER_S:
             sent.append(now)
             return True
         seconds = self._violations.get(client.number, 0) + 1

@@ -52,6 +52,30 @@ class GuardConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveConfig:
+    """What ``papertape paper`` and ``papertape live`` take beside what a backtest does; a backtest passes over it."""
+
+    __pydantic_config__ = _FORBID_UNKNOWN
+
+    gateway: str | None = None
+    account: str | None = None
+    client_id: int | None = None
+    duration: str | float | None = None
+    until: str | None = None
+    confirm: Literal["ask", "yes", "no", "if-affordable"] | None = None
+    read_only: bool | None = None
+    record: str | None = None
+    notify: str | None = None
+    trades: Literal["auto", "alllast", "rtvolume"] | None = None
+    tick_by_tick: int | None = None
+    delayed: bool | None = None
+    at_end: Literal["cancel", "keep"] | None = None
+    speed: str | float | None = None
+    zone: str | None = None
+    arm: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestConfig:
     """Everything that ``papertape backtest`` takes; None means that the default holds."""
 
@@ -61,6 +85,7 @@ class BacktestConfig:
     parameters: Parameters = field(default_factory=dict)
     grid: dict[str, list[Any]] = field(default_factory=dict)
     guard: GuardConfig = field(default_factory=GuardConfig)
+    live: LiveConfig = field(default_factory=LiveConfig)
     data: list[str] = field(default_factory=list)
     symbols: list[str] = field(default_factory=list)
     start: Moment | None = None
@@ -92,6 +117,10 @@ class BacktestConfig:
     sort: str | None = None
     workers: int | None = None
     out: str | None = None
+
+
+_SECTIONS: Mapping[str, type] = {"guard": GuardConfig, "live": LiveConfig}
+"""Sections with keys of their own."""
 
 
 def configure(
@@ -155,8 +184,8 @@ def _wants_list(names: list[str]) -> bool:
     """Whether a setting is a list: its field's type says so; every value of a grid is one."""
     if len(names) == 2 and names[0] == "grid":
         return True
-    owner = GuardConfig if len(names) == 2 and names[0] == "guard" else BacktestConfig
-    hint = get_type_hints(owner).get(names[-1]) if len(names) == 1 or owner is GuardConfig else None
+    owner = _SECTIONS.get(names[0], BacktestConfig) if len(names) == 2 else BacktestConfig
+    hint = get_type_hints(owner).get(names[-1]) if len(names) == 1 or owner is not BacktestConfig else None
     return any(get_origin(each) is list for each in (hint, *get_args(hint)))
 
 
@@ -178,7 +207,7 @@ def _checked(raw: Mapping[str, Any], origin: str) -> dict[str, Any]:
 def _given(raw: Mapping[str, Any], whole: Any) -> dict[str, Any]:
     """Of an object's fields those that ``raw`` names, sections as mappings."""
     return {
-        name: _given(value, getattr(whole, name)) if name == "guard" else getattr(whole, name)
+        name: _given(value, getattr(whole, name)) if name in _SECTIONS else getattr(whole, name)
         for name, value in raw.items()
     }
 
@@ -190,7 +219,7 @@ def _first_fault(faults: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"] if str(part) in _all_names() or isinstance(part, str))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 and not unknown else ""
     if unknown:
-        owner = GuardConfig if fault["loc"][0] == "guard" and len(fault["loc"]) > 1 else BacktestConfig
+        owner = _SECTIONS.get(str(fault["loc"][0]), BacktestConfig) if len(fault["loc"]) > 1 else BacktestConfig
         return f'unknown key "{key}"{did_you_mean(str(fault["loc"][-1]), _names(owner))}'
     return f"{_key_of(fault['loc'])} = {fault['input']!r}: {_lower(fault['msg'])}{more}"
 
@@ -215,7 +244,7 @@ def _names(owner: type) -> list[str]:
 
 
 def _all_names() -> set[str]:
-    return {*_names(BacktestConfig), *_names(GuardConfig)}
+    return {*_names(BacktestConfig), *(name for owner in _SECTIONS.values() for name in _names(owner))}
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:
@@ -252,5 +281,5 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _built(owner: type[T], values: Mapping[str, Any]) -> T:
     """The dataclass of merged values; a section becomes the dataclass that its field is."""
-    guard = {"guard": _built(GuardConfig, values["guard"])} if "guard" in values else {}
-    return owner(**{**values, **guard})
+    sections = {name: _built(kind, values[name]) for name, kind in _SECTIONS.items() if name in values}
+    return owner(**{**values, **sections})

@@ -264,11 +264,11 @@ def _write_file(path: Path, record: RunRecord) -> None:
         database.execute("COMMIT")
 
 
-def folder_name(record: RunRecord) -> str:
+def folder_name(strategy: str, mode: str) -> str:
     """A new run's folder: when it was written (UTC), strategy, mode, and six random digits that make it unique."""
     written = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    strategy = re.sub(r"[^A-Za-z0-9_]+", "-", record.strategy).strip("-")[:60] or "strategy"
-    mode = re.sub(r"[^a-z]+", "", record.mode.lower()) or "run"
+    strategy = re.sub(r"[^A-Za-z0-9_]+", "-", strategy).strip("-")[:60] or "strategy"
+    mode = re.sub(r"[^a-z]+", "", mode.lower()) or "run"
     return f"{written}-{strategy}-{mode}-{secrets.token_hex(3)}"
 
 
@@ -281,7 +281,7 @@ def save_run(record: RunRecord, out: Path | str) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         while True:
-            name = folder_name(record)
+            name = folder_name(record.strategy, record.mode)
             partial = out / f".{name}.partial"
             partial.mkdir()
             try:
@@ -294,6 +294,22 @@ def save_run(record: RunRecord, out: Path | str) -> Path:
     except (OSError, sqlite3.OperationalError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(f"the run cannot be written here ({reason}); name another folder", path=str(out)) from error
+
+
+def save_into(record: RunRecord, folder: Path) -> Path:
+    """Write a run into a folder that is its own already (a live run's, with its journal); returns the folder.
+
+    The file appears when all of it is on the disk, and takes the place of one that was there. Raises DataError.
+    """
+    partial = folder / f".{FILE_NAME}.partial"
+    try:
+        partial.unlink(missing_ok=True)
+        _write_file(partial, record)
+        partial.replace(folder / FILE_NAME)
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataError(f"the run cannot be written here ({reason})", path=str(folder)) from error
+    return folder
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -60,10 +60,17 @@ class WatchBars(msgspec.Struct, frozen=True):
     warmup: int = 0
 
 
+class UnwatchBars(msgspec.Struct, frozen=True):
+    """No longer deliver bars of an interval."""
+
+    instrument: int
+    interval_ns: int
+
+
 class Put(msgspec.Struct, frozen=True):
     """A request that a strategy awaits, or a scan; answered by :class:`brokers.ib.events.Answered`."""
 
     request: Request
 
 
-Ask = SubmitOrder | CancelOrder | ModifyOrder | Know | Watch | Unwatch | WatchBars | Put
+Ask = SubmitOrder | CancelOrder | ModifyOrder | Know | Watch | Unwatch | WatchBars | UnwatchBars | Put

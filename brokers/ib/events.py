@@ -80,6 +80,17 @@ class BarClosed(msgspec.Struct, frozen=True, gc=False):
     is_history: bool = False
 
 
+class BarsBegun(msgspec.Struct, frozen=True):
+    """The bars of an instrument that were over when they were asked for have all been told; from now on they close.
+
+    With ``failure`` there are none, and none will come.
+    """
+
+    instrument: int
+    interval_ns: int
+    failure: str = ""
+
+
 class DataChanged(msgspec.Struct, frozen=True):
     """What is delivered of an instrument has changed: its kind, its source of trades, or that it has stopped."""
 
@@ -204,13 +215,18 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class AccountReady(msgspec.Struct, frozen=True):
-    """The account's values, positions, orders and executions were told, and agree with what is expected."""
+    """The account's values, positions, orders and executions were told, and agree with what is expected.
+
+    ``cash`` is by currency, ``rates`` base currency per unit of each; filled in by whoever passes it on.
+    """
 
     is_first: bool
+    cash: dict[str, float] = {}
+    rates: dict[str, float] = {}
 
 
 Event = (
-    TradeTick | QuoteTick | PriceImage | BarClosed | DataChanged | InstrumentKnown | Answered | OrderChanged
+    TradeTick | QuoteTick | PriceImage | BarClosed | BarsBegun | DataChanged | InstrumentKnown | Answered | OrderChanged
     | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

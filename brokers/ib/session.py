@@ -64,6 +64,8 @@ class LinkSettings:
     client_id: int = 1
     account: str = ""
     allows_live: bool = False
+    port_kind: str = ""
+    """"paper" or "live" where the port is one of those that TWS uses for such an account; else empty."""
     in_lockstep: bool = False
     messages_per_s: int = MESSAGES_PER_S
     handshake_s: float = 15.0
@@ -130,7 +132,10 @@ class IbSession:
         self.orders.executed = self.account.moved
         self.orders.client_id = settings.client_id
         self.market = MarketData(market, registry, send=self.send, emit=emit, next_id=self.take_id)
-        self.queries = Queries(registry, send=self.send, emit=emit, next_id=self.take_id)
+        self.queries = Queries(
+            registry, send=self.send, emit=emit, next_id=self.take_id, calendar=market.calendar,
+            history=self.market.history,
+        )  # fmt: skip
 
     # -- what the others use ----------------------------------------------------------------------------------
 
@@ -209,9 +214,17 @@ class IbSession:
         elif not self.settings.allows_live and not translate.is_paper_account(wanted or self.managed[0]):
             name = wanted or self.managed[0]
             self.fail(f"account {name} is no paper account; paper trades only on those that begin with D", now)
+        elif self._is_port_of_another_kind(wanted or self.managed[0]):
+            kind = "paper" if translate.is_paper_account(wanted or self.managed[0]) else "live"
+            text = f"the port is the usual one of a {self.settings.port_kind} account, and {wanted or self.managed[0]} is a"
+            self.fail(f"{text} {kind} account; use the port of the one that is meant", now)
         else:
             self.account.id = self.orders.account = wanted or self.managed[0]
             self.begin_reconciling("connected", now)
+
+    def _is_port_of_another_kind(self, account: str) -> bool:
+        kind = self.settings.port_kind
+        return bool(kind) and (kind == "paper") != translate.is_paper_account(account)
 
     def begin_reconciling(self, why: str, now: int) -> None:
         """Ask for everything that must be known before orders may be sent (again)."""
@@ -293,7 +306,7 @@ class IbSession:
         elif kind is CodeClass.UNKNOWN:
             self.is_halted = True
             self.events.append(Notice(record.code, f"{record.text} (a code that is in no table)", halts=True))
-        elif record.request_id <= 0 or kind in _TOLD:
+        elif kind in _TOLD or (record.request_id <= 0 and kind not in _QUIET):
             self.events.append(Notice(record.code, record.text))
 
     def _lost(self, record: ErrorMessage, now: int) -> None:
@@ -392,5 +405,7 @@ _SYSTEM: Mapping[CodeClass, Callable[[IbSession, ErrorMessage, int], None]] = {
     CodeClass.ID_IN_USE: IbSession._id_in_use,
     CodeClass.FATAL: IbSession._fatal,
 }
+_QUIET = frozenset({CodeClass.NOTICE, CodeClass.FARM_OK, CodeClass.FARM_IDLE, CodeClass.FARM_DOWN})
+"""What the data lines say themselves, or nobody needs to hear."""
 _TOLD = frozenset({CodeClass.WARNING, CodeClass.PACING})
 """Errors of requests that a person should see as well."""

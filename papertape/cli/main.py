@@ -15,7 +15,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from papertape.cli import backtest, caches, compare, demo, imports, init, report, runs, sample, show, sim, strategies
+from papertape.cli import (
+    backtest,
+    caches,
+    compare,
+    demo,
+    doctor,
+    halt,
+    imports,
+    init,
+    record,
+    report,
+    runs,
+    sample,
+    scan,
+    show,
+    sim,
+    status,
+    strategies,
+)
 from papertape.cli.failures import UserCodeError
 from papertape.cli.text import emit
 from papertape.core.errors import UserError, did_you_mean
@@ -47,6 +65,11 @@ _VERBS: dict[str, Callable[..., int]] = {
     "compare": compare.compare,
     "strategies": strategies.strategies,
     "init": init.init,
+    "doctor": doctor.doctor,
+    "scan": scan.scan,
+    "record": record.record,
+    "halt": halt.halt,
+    "status": status.status,
     "sim": sim.sim,
     "sample": sample.sample,
     "cache": caches.cache,

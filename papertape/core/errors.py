@@ -5,7 +5,8 @@
     │   ├── DataError        something in a file: ``file:line:column: what, and how to go on``
     │   ├── ConfigError      an option, a parameter or a configuration key
     │   └── StrategyError    a strategy asked for something that it may not or cannot have
-    └── PeerError            a broker or a feed misbehaved: trading stops and says so
+    ├── PeerError            a broker or a feed misbehaved: trading stops and says so
+    └── JournalError         a run's memory can not be kept: what was to follow from it is not done, trading stops
 
 Our own bugs are assertions, never one of these.
 """
@@ -53,6 +54,13 @@ class StrategyError(UserError):
 
 class PeerError(PapertapeError):
     """A broker or a feed broke its protocol; what follows from it can not be trusted."""
+
+
+class JournalError(PapertapeError):
+    """The journal of a paper or live run can not be written: the disk is full or fails.
+
+    What was to be journaled may or may not be found there later. An order whose intent it was must not be sent.
+    """
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -88,6 +88,7 @@ class Session:
         self._group: BarGroup | None = None
         self._ready: deque[WakeUp] = deque()
         self._waiting = 0
+        self._asked = []
         self._attention = False
         self.state.settle = self.settle
         broker.attach(self.state, self.timers, self.instruments)
@@ -467,15 +468,28 @@ class Session:
 
         def answer(ts: int) -> None:
             reply = self.feed.ask(request, ts)
-            assert reply is not None, "a recorded feed answers at once"
-            self.desk.write_reports()
-            self.journal.write(("reply", ts, type(request).__name__, reply))
-            self._ready.append((then, reply))
+            if reply is None:
+                self._asked.append((request, then))
+                return
+            self._take_reply(ts, reply, then)
 
         if self._request_latency_ns == 0:
             answer(asked)
         else:
             self.timers.add(asked + self._request_latency_ns, Priority.REPLY, answer)
+
+    def _take_reply(self, ts, reply, then):
+        self.desk.write_reports()
+        self.journal.write(("reply", ts, type(reply.request).__name__, reply))
+        self._ready.append((then, reply))
+
+    def answered(self, reply: Reply) -> Iterator[WakeUp]:
+        for k, (request, then) in enumerate(self._asked):
+            if request is reply.request:
+                del self._asked[k]
+                self._take_reply(self._now, reply, then)
+                break
+        yield from self._flush()
 
     def wake(self, handler: Handler, argument: Any) -> None:
         """Have a handler called as soon as the present one has returned."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from brokers.ib import asks, events
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
@@ -74,7 +76,8 @@ class Adapter:
         self.state = AdapterState()
         self.gateway: IbGateway | None = None
         self.kept: Thresholds | None = None
-        self.reported: list[str] = []
+        self.notices_said = 0
+        self.fills_heard = 0
         self.sequence = TripSequence(
             flatten=supervisor.settings.flatten,
             confirmed=supervisor.settings.flatten_confirmed,
@@ -305,6 +308,7 @@ class Adapter:
         signed = event.quantity * request.side
         trip = self.supervisor.fill(request.instrument, signed, event.price, event.fee, now)
         self.state.fills = [*self.state.fills[-49:], (now, event)]
+        self.fills_heard += 1
         self._watch(request.instrument, now)
         return [event, *self._tripped(trip, now)]
 
@@ -362,7 +366,8 @@ class Adapter:
         if not self._has_begun:
             self._begin(now)
         self._journal.note(now, "Expected", entries.encode(entries.Expected(expected)))
-        return [event]
+        account = self.ib.account
+        return [msgspec.structs.replace(event, cash=account.cash, rates=account.rates)]
 
     def _begin(self, now: int) -> None:
         """The account is known for the first time in this process: the guard's books begin."""
@@ -445,10 +450,7 @@ class Adapter:
             return Refused("read_only", "the run is read-only: nothing is sent")
         if not ib.is_ready:
             return Refused("connection", f"no orders while the connection is {ib.state.value}")
-        j = request.instrument
-        if ib.market.refuses(j):
-            return Refused("delayed", f"the data of {request.symbol} are not live; live trading on them is refused")
-        buying, selling = self._working(j)
+        buying, selling = self._working(request.instrument)
         return self.supervisor.approve(request, now, buying, 0.0 if request.group else selling, self.stale(now))
 
     def _working(self, j: int) -> tuple[float, float]:
@@ -532,7 +534,7 @@ class Adapter:
         self.ib.market.watch_bars(ask.instrument, ask.interval_ns, ask.warmup, now)
 
     def _put_asked(self, ask: asks.Put, now: int) -> None:
-        self.ib.queries.ask(ask.request, now)
+        self.ib.queries.put(ask.request, now)
 
     # -- stopping ---------------------------------------------------------------------------------------------
 
@@ -556,7 +558,7 @@ class Adapter:
     def say(self, now: int, text: str) -> None:
         """Note something for the person."""
         self.state.notices = [*self.state.notices[-199:], (now, text)]
-        self.reported.append(text)
+        self.notices_said += 1
 
 
 def part(batch: Batch, begin: int, end: int) -> Batch:

@@ -45,6 +45,9 @@ class Inbox:
             self.behind = 0
             return found
 
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
     def wake(self) -> None:
         """Have a waiting taker return."""
         with self._changed:

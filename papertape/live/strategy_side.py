@@ -6,12 +6,14 @@ It has books of its own, so that a handler sees the state as of its wake-up, wha
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from brokers.ib.broker import IbBroker
 from brokers.ib.events import (
+    AccountReady,
     Answered,
     DataChanged,
     FeeKnown,
@@ -47,6 +49,10 @@ class StrategySide:
         self.slow_handlers = 0
         self.events = 0
         self.has_begun = False
+        self.is_open = False
+        self.began_ts = 0
+        self.starting_equity = math.nan
+        self._now = 0
         self._registry = registry
         self._wake = wake
         broker.arrival = lambda number: session.desk.book.arrival[number - 1]
@@ -76,14 +82,25 @@ class StrategySide:
         text = f"{self.busy_in} took more than {SLOW_HANDLER_S * 1000:g} ms (the last time {took_s * 1000:.0f} ms)"
         self.session.log.note("slow_handler", f"{text}: market data wait meanwhile, the guard does not")
 
-    def begin(self, now: int) -> None:
-        """Start the strategy."""
-        self.sync()
-        self.has_begun = True
-        self._drive(self.session.begin(now))
+    def _ready(self, event: AccountReady) -> None:
+        """The account is known: the first time the books open, and the strategy starts."""
+        self.open(event.cash, event.rates)
+        if not self.has_begun:
+            self.has_begun = True
+            self.began_ts = self._now
+            self._drive(self.session.begin(self._now))
+
+    def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
+        """Open the books with the account's cash, once."""
+        if not self.is_open:
+            self.is_open = True
+            ledger = self.session.ledger
+            ledger.open(dict(cash), {**rates, ledger.base: 1.0})
+            self.starting_equity = ledger.account.cash
 
     def play(self, items: Iterable[Item], now: int) -> None:
         """Everything that has happened, in order, and then whatever is due by ``now``."""
+        self._now = now
         self.sync()
         for item in items:
             if isinstance(item, Batch):
@@ -146,5 +163,6 @@ _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     InstrumentKnown: StrategySide._known,
     DataChanged: StrategySide._data,
     Trip: StrategySide._trip,
+    AccountReady: StrategySide._ready,
     GuardOrdered: StrategySide._guard_order,
 }

@@ -124,6 +124,12 @@ class Supervisor:
         """Net liquidation in base currency: cash plus marks; NaN where something of it is unknown."""
         return float(self.state.account["cash"][0] + self.state.tree[1])
 
+    def cash(self, currency: str) -> float:
+        """Cash in a currency, or, for BASE, all of it in base currency."""
+        if currency == "BASE":
+            return float(self.state.account["cash"][0])
+        return float(self.state.cash[self.ledger.currencies.index(currency)])
+
     def quantity(self, j: int) -> float:
         """What the account holds of an instrument."""
         return float(self.state.instruments["quantity"][j])

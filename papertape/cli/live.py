@@ -1,0 +1,86 @@
+"""``papertape live``: the same strategy with real money, behind catches that hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from papertape.cli import live_options as p
+from papertape.cli import options as o
+
+
+def live(
+    context: typer.Context,
+    strategy: Annotated[
+        str, typer.Argument(metavar="STRATEGY", help="tick_momentum, my_file.py, my_file.py:MyStrategy, or run.toml.")
+    ],
+    gateway: p.LiveGateway = None,
+    account: p.Account = None,
+    client_id: p.ClientId = None,
+    parameter: o.Parameter = None,
+    symbols: o.Symbols = None,
+    duration: p.Duration = None,
+    until: p.Until = None,
+    confirm: p.Confirm = None,
+    read_only: p.ReadOnly = False,
+    at_end: p.AtEnd = None,
+    record: p.Record = None,
+    notify: p.Notify = None,
+    resume: p.Resume = None,
+    arm: p.Arm = None,
+    write_arm: p.WriteArm = None,
+    trades: p.Trades = None,
+    tick_by_tick: p.TickByTick = None,
+    delayed: p.Delayed = None,
+    tws_zone: p.TwsZone = None,
+    calendar: o.Calendar = None,
+    seed: o.Seed = None,
+    max_drawdown: o.MaxDrawdown = None,
+    guard_basis: o.GuardBasis = None,
+    guard_reference: o.GuardReference = None,
+    cash_floor: o.CashFloor = None,
+    max_order_quantity: o.MaxOrderQuantity = None,
+    max_order_value: o.MaxOrderValue = None,
+    max_position: o.MaxPosition = None,
+    price_collar: o.PriceCollar = None,
+    max_orders_per_minute: o.MaxOrdersPerMinute = None,
+    duplicate_s: o.Duplicate = None,
+    allowed_symbols: o.AllowedSymbols = None,
+    flatten: o.Flatten = False,
+    flatten_at_once: p.NoFlattenConfirmed = False,
+    disconnect: p.Disconnect = False,
+    scope: p.Scope = None,
+    stale_s: p.Stale = None,
+    risk_free: o.RiskFree = None,
+    out: o.Out = None,
+    plain: p.Plain = False,
+    as_json: o.AsJson = False,
+) -> int:
+    """Trade a strategy with real money.
+
+    It needs --gateway and --account, and the account's id typed again on a terminal; unattended, a file that was armed
+    with --write-arm for this very strategy, parameters, limits and account. Delayed data are refused unless --delayed.
+
+    Ctrl-C ends the run in order. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
+    """
+    from papertape.cli.backtest import make_strategy
+    from papertape.cli.strategy_source import load_strategy
+    from papertape.cli.text import emit
+    from papertape.cli.trading import fingerprint_of, read_options, trade
+    from papertape.core.errors import ConfigError
+    from papertape.core.model import Mode
+    from papertape.live.arming import confirm_account
+    from papertape.live.arming import write_arm as arm_file
+
+    trading = read_options(Mode.LIVE, strategy, context.params)
+    if write_arm is None:
+        return trade(trading)
+    if not trading.settings.account:
+        raise ConfigError("arming needs --account ID, the account that the run may trade")
+    made = make_strategy(load_strategy(trading.job.strategy), trading.job.parameters)
+    confirm_account(trading.settings.account)
+    arm_file(Path(write_arm), trading.settings.account, fingerprint_of(trading, made))
+    emit(f"armed {write_arm} for {trading.settings.account}; run with --arm {write_arm}")
+    return 0

@@ -1,0 +1,273 @@
+"""From a strategy and settings to a run that trades: makes both halves, the journal and the locks, and saves the record."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backtests.outcome import RunParts, Source, code_hash, make_record
+from brokers.ib.bars import BarSettings
+from brokers.ib.broker import IbBroker
+from brokers.ib.gateway import IbGateway
+from brokers.ib.lines import LineSettings
+from brokers.ib.market import MarketSettings
+from brokers.ib.registry import Registry
+from brokers.ib.session import IbSession, LinkSettings
+from feeds.ib import IbFeed
+from papertape.calendar import session_times
+from papertape.core.guard import Guard, GuardSettings
+from papertape.core.ledger import Ledger
+from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity
+from papertape.core.record import RunRecord
+from papertape.core.session import Session
+from papertape.core.state import State
+from papertape.core.timers import NEVER
+from papertape.journal import MemoryJournal
+from papertape.live.adapter import Adapter
+from papertape.live.clock import SteppedClock, WallClock
+from papertape.live.engine import Engine, Parts
+from papertape.live.inbox import Asks, Inbox
+from papertape.live.journal import Journal
+from papertape.live.settings import Address, AtEnd, LiveSettings
+from papertape.live.strategy_side import StrategySide
+from papertape.live.supervisor import Supervisor
+from papertape.store import folder_name, save_into
+from strategies.base import Strategy
+
+CONNECT_S = 15.0
+JOURNAL_FILE = "journal.sqlite"
+COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "HKD")
+"""Currencies that a run keeps books in beside its base currency, so that what the account holds in them can be marked."""
+DAYS_BEFORE, DAYS_AFTER = 400, 40
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """A run that was made and not begun. ``run`` executes it and returns its record."""
+
+    strategy: Strategy
+    settings: LiveSettings
+    address: Address
+    folder: Path
+    run_id: str
+    parts: Parts
+    engine: Engine
+    symbols: Sequence[str]
+    calendar: SessionTimes
+    memory: MemoryJournal
+    started_ts: int = 0
+    source: Source = field(default_factory=Source)
+
+    def run(self) -> RunRecord:
+        """Execute it to its end. What the strategy raised is raised again, after orders were seen to and the run saved."""
+        began = time.perf_counter()
+        try:
+            if self.settings.in_lockstep:
+                self.engine.run_lockstep()
+            else:
+                self.engine.run_threads()
+        finally:
+            record = self.record(began)
+            save_into(record, self.folder)
+            self.parts.journal.close()
+        return record
+
+    def record(self, began: float) -> RunRecord:
+        """What the run leaves."""
+        p = self.parts
+        session = p.side.session
+        sources = {
+            symbol: f"{kind}, trades from {source}"
+            for symbol, (kind, source, _) in p.adapter.ib.market.describe().items()
+        }
+        settings = {
+            **self.settings.as_plain(),
+            "gateway": str(self.address),
+            "account": p.adapter.ib.account.id or self.settings.account,
+            "run_id": self.run_id,
+            "cash": p.side.starting_equity,
+            "currency": session.ledger.base,
+            "fees": "as charged",
+            "data_sources": sources,
+            "server_version": p.adapter.ib.server_version,
+            "why_ended": self.engine.why,
+        }
+        now = p.clock.now()
+        parts = RunParts(
+            strategy=self.strategy,
+            source=self.source,
+            settings=settings,
+            session=session,
+            journal=self.memory,
+            start=p.side.began_ts or now,
+            end=min(now, self.engine.until),
+            events=p.side.events,
+            symbols=self.symbols,
+            starting_equity=p.side.starting_equity,
+            fees_text="as the broker charged them",
+            risk_free=self.settings.risk_free,
+            mode=self.settings.mode,
+            notes=self._notes(),
+            texts=p.side.broker.texts,
+            prices={},
+        )
+        return make_record(parts, keep_prices=True, began=began)
+
+    def _notes(self) -> list[Note]:
+        notes = []
+        if self.engine.remaining:
+            numbers = ", ".join(map(str, self.engine.remaining))
+            notes.append(Note("remaining", f"orders that still worked at the end: {numbers}", Severity.WARNING))
+        halted = self.parts.adapter.state.halted
+        if halted:
+            notes.append(Note("halted", f"halted: {halted}", Severity.WARNING))
+        return notes
+
+
+def new_run_id() -> str:
+    """Eight characters that mark a run's orders."""
+    return secrets.token_hex(4)
+
+
+def make_run(
+    strategy: Strategy,
+    settings: LiveSettings,
+    address: Address,
+    *,
+    out: Path,
+    symbols: Sequence[str] = (),
+    now: int | None = None,
+    until: int = NEVER,
+    source: Source | None = None,
+    confirm: Callable[[str, float], None] | None = None,
+    connect: Callable[[], IbGateway] | None = None,
+    look: Callable[[], None] = lambda: None,
+) -> LiveRun:
+    """Make a run; nothing is connected yet. ``now`` (UTC ns) is the exchange's time where that is not this machine's.
+
+    Raises UserError for what the user can mend.
+    """
+    run_id = new_run_id()
+    out.mkdir(parents=True, exist_ok=True)
+    folder = out / folder_name(type(strategy).__name__, settings.mode.value)
+    folder.mkdir()
+    present = time.time_ns() if now is None else now
+    header = {
+        "run_id": run_id,
+        "strategy": type(strategy).__name__,
+        "parameters": {name: str(value) for name, value in strategy.parameter_values.items()},
+        "symbols": list(symbols),
+        "mode": settings.mode.value,
+        "gateway": str(address),
+        "settings": settings.as_plain(),
+        "code_hash": code_hash(type(strategy)),
+        "created": time.time_ns(),
+    }
+    journal = Journal.create(folder / JOURNAL_FILE, header)
+    return assemble(
+        strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
+        until=until, source=source, confirm=confirm, connect=connect, look=look,
+    )  # fmt: skip
+
+
+def assemble(
+    strategy: Strategy,
+    settings: LiveSettings,
+    address: Address,
+    *,
+    folder: Path,
+    run_id: str,
+    journal: Journal,
+    symbols: Sequence[str],
+    now: int,
+    until: int,
+    source: Source | None,
+    confirm: Callable[[str, float], None] | None,
+    connect: Callable[[], IbGateway] | None,
+    look: Callable[[], None],
+) -> LiveRun:
+    """Wire both halves over a journal that is open."""
+    day = 86_400 * NS_PER_S
+    calendar = session_times(settings.calendar, now - DAYS_BEFORE * day, now + DAYS_AFTER * day)
+    registry = Registry()
+    inbox, asks = Inbox(), Asks()
+    clock: SteppedClock | WallClock = SteppedClock() if settings.in_lockstep else WallClock(settings.speed)
+    market = MarketSettings(
+        calendar=calendar,
+        tick_by_tick=settings.tick_lines,
+        delayed_allowed=settings.delayed,
+        lines=LineSettings(image_s=0.0) if settings.in_lockstep else LineSettings(),
+        bars=BarSettings(grace_s=0.0) if settings.in_lockstep else BarSettings(),
+    )
+    link = LinkSettings(
+        client_id=settings.client_id,
+        account=settings.account,
+        allows_live=settings.mode is Mode.LIVE,
+        port_kind=address.kind,
+        in_lockstep=settings.in_lockstep,
+        messages_per_s=settings.messages_per_s,
+    )
+    ib = IbSession(run_id, registry, link, market, zone=settings.zone)
+    base = "USD"
+    currencies = tuple(dict.fromkeys([base, *COMMON_CURRENCIES]))
+    supervisor = Supervisor(settings.guard, registry, currencies, allow_short=strategy.allow_short)
+
+    def open_connection() -> IbGateway:
+        gateway = IbGateway()
+        gateway.connect(address.host, address.port, settings.client_id, CONNECT_S)
+        return gateway
+
+    adapter = Adapter(
+        connect=connect or open_connection, ib=ib, supervisor=supervisor, registry=registry, journal=journal,
+        clock=clock, inbox=inbox, asked=asks, is_read_only=settings.is_read_only,
+    )  # fmt: skip
+
+    def wake() -> None:
+        gateway = adapter.gateway
+        if gateway is not None and not settings.in_lockstep:
+            gateway.wake()
+
+    side, memory = _strategy_side(strategy, settings, registry, calendar, currencies, inbox, asks, wake, symbols)
+    parts = Parts(adapter, side, inbox, asks, journal, clock)
+    engine = Engine(parts, until=until, cancels=settings.at_end is AtEnd.CANCEL, look=look)
+    return LiveRun(
+        strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory,
+        source=source or Source(),
+    )  # fmt: skip
+
+
+def _strategy_side(
+    strategy: Strategy,
+    settings: LiveSettings,
+    registry: Registry,
+    calendar: SessionTimes,
+    currencies: tuple[str, ...],
+    inbox: Inbox,
+    asks: Asks,
+    wake: Callable[[], None],
+    symbols: Sequence[str],
+) -> tuple[StrategySide, MemoryJournal]:
+    state = State(registry.most, len(currencies))
+    ledger = Ledger(state, (), currencies)
+    limits = _pre_trade_only(settings.guard)
+    guard = Guard(limits, state, registry.instruments, currencies, allow_short=strategy.allow_short)
+    broker = IbBroker(asks.post)
+    feed = IbFeed(registry, post=asks.post, calendar=calendar)
+    memory = MemoryJournal(state)
+    session = Session(
+        handlers=strategy.handlers(), feed=feed, broker=broker, guard=guard, ledger=ledger, journal=memory,
+        calendar=calendar, seed=settings.seed,
+    )  # fmt: skip
+    side = StrategySide(session, broker, registry, asks, wake)
+    feed.sync = side.sync
+    strategy.bind(session, list(symbols))
+    return side, memory
+
+
+def _pre_trade_only(settings: GuardSettings) -> GuardSettings:
+    """The limits that are judged on the strategy side too; thresholds are the account's guard's."""
+    return dataclasses.replace(settings, max_drawdown=None, cash_floor={}, flatten=False)

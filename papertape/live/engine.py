@@ -1,0 +1,268 @@
+"""Drives the two halves of a live run: in turn in lockstep, or each in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brokers.ib.commands import AskTime
+from brokers.ib.events import LinkState
+from brokers.ib.records import CurrentTime, Disconnected, Record
+from papertape.core.errors import PeerError
+from papertape.core.timers import NEVER
+from papertape.live.adapter import Adapter
+from papertape.live.clock import SteppedClock, WallClock
+from papertape.live.inbox import Asks, Inbox
+from papertape.live.journal import Journal
+from papertape.live.strategy_side import StrategySide
+
+POLL_S = 0.05
+"""Longest wait for TWS: a halt from another process and the guard's deadlines are at most so late."""
+MARKER_S = 120.0
+"""Longest wait for a marker in lockstep."""
+END_S = 10.0
+"""How long the end of a run waits for the broker to confirm that nothing works any more."""
+STOP_S = 5.0
+"""How long the end of a run waits for a handler to return."""
+MOST_TURNS = 10_000
+"""Turns between the two halves at one time: more are a strategy that answers itself for ever."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a live run is made of."""
+
+    adapter: Adapter
+    side: StrategySide
+    inbox: Inbox
+    asks: Asks
+    journal: Journal
+    clock: SteppedClock | WallClock
+
+
+class Engine:
+    """Runs until the clock passes ``until`` (UTC ns), somebody stops it, or it can not go on.
+
+    ``look`` is called by the adapter's thread again and again: it looks for a halt and shows the status. ``cancels``:
+    whether working orders are cancelled at the end.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        until: int = NEVER,
+        cancels: bool = True,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.parts = parts
+        self.until = until
+        self.cancels = cancels
+        self.why = ""
+        """Why the run ended."""
+        self.failure: BaseException | None = None
+        """What the strategy or we ourselves raised."""
+        self.remaining: list[int] = []
+        """Numbers of orders that still worked at the end."""
+        self._look = look
+        self._stop = threading.Event()
+        self._strategy_done = threading.Event()
+
+    def stop(self, why: str) -> None:
+        """Have the run end in order; from any thread."""
+        if not self.why:
+            self.why = why
+        self._stop.set()
+        self.parts.inbox.wake()
+        gateway = self.parts.adapter.gateway
+        if gateway is not None:
+            gateway.wake()
+
+    # -- lockstep ---------------------------------------------------------------------------------------------
+
+    def run_lockstep(self) -> None:
+        """Both halves in turn, in this thread, after each marker of a simulated gateway."""
+        p = self.parts
+        p.adapter.connect()
+        try:
+            while not self._stop.is_set():
+                if not self._round():
+                    break
+            self._end_lockstep()
+        except Exception as error:
+            self.failure = error
+            self.why = self.why or f"{type(error).__name__}: {error}"
+            p.adapter.halt(self.why)
+            self._flush()
+            raise
+        finally:
+            self._close()
+
+    def _round(self) -> bool:
+        """Everything up to one marker, and the answer to it; False where the run is over."""
+        p = self.parts
+        adapter = p.adapter
+        records, is_marked = self._until_marker()
+        for record in records:
+            if isinstance(record, CurrentTime):
+                p.clock.heard(record.ts_s, 0)
+        adapter.take(records)
+        adapter.pass_time()
+        self._play()
+        self._look()
+        p.journal.flush_due(time.monotonic())
+        if adapter.wants_end:
+            self.why = self.why or adapter.ib.text
+            return False
+        if p.clock.now() > self.until:
+            self.why = self.why or "the time has come"
+            return False
+        adapter.send_due()
+        if is_marked and adapter.gateway is not None:
+            adapter.gateway.send(AskTime())
+        return True
+
+    def _until_marker(self) -> tuple[list[Record], bool]:
+        adapter = self.parts.adapter
+        records: list[Record] = []
+        deadline = time.monotonic() + MARKER_S
+        while time.monotonic() < deadline and not self._stop.is_set():
+            for record in adapter.poll(1.0):
+                records.append(record)
+                if isinstance(record, CurrentTime):
+                    return records, True
+                if isinstance(record, Disconnected):
+                    return records, False
+            if adapter.gateway is None:
+                return records, False
+            self._look()
+        if self._stop.is_set():
+            return records, False
+        raise PeerError(f"the simulated gateway sent no marker for {MARKER_S:g} s")
+
+    def _play(self) -> None:
+        """Turns of both halves until neither has anything to do."""
+        p = self.parts
+        for _ in range(MOST_TURNS):
+            now = p.clock.now()
+            p.side.play(p.inbox.take(), now)
+            was_asked = p.adapter.answer_asks()
+            p.adapter.pass_on(now)
+            if not was_asked and not p.inbox:
+                return
+        raise AssertionError("a strategy that asks for something at every answer never lets time pass")
+
+    def _end_lockstep(self) -> None:
+        p = self.parts
+        if not p.adapter.wants_end and self.failure is None:
+            p.side.finish(min(p.clock.now(), self.until))
+            self._play()
+        if self.cancels:
+            p.adapter.cancel_all()
+        p.adapter.send_due()
+        deadline = time.monotonic() + END_S
+        while p.adapter.gateway is not None and p.adapter.ib.orders.working() and time.monotonic() < deadline:
+            if not self.cancels:
+                break
+            p.adapter.gateway.send(AskTime())
+            p.adapter.take(p.adapter.poll(0.2))
+            self._play()
+            p.adapter.send_due()
+
+    # -- threads ----------------------------------------------------------------------------------------------
+
+    def run_threads(self) -> None:
+        """Each half in a thread of its own; returns when the run has ended. For the main thread: Ctrl-C ends it."""
+        p = self.parts
+        p.adapter.connect()
+        adapter = threading.Thread(target=self._guarded(self._adapter_loop), name="adapter", daemon=True)
+        strategy = threading.Thread(target=self._guarded(self._strategy_loop), name="strategy", daemon=True)
+        strategy.start()
+        adapter.start()
+        while adapter.is_alive():
+            try:
+                adapter.join(0.2)
+            except KeyboardInterrupt:
+                self.stop("interrupted")
+        if isinstance(self.failure, Exception):
+            raise self.failure
+
+    def _guarded(self, loop: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                loop()
+            except BaseException as error:  # noqa: BLE001  # it is raised in the main thread, after the orders' end
+                self.failure = self.failure or error
+                self.stop(f"{type(error).__name__}: {error}")
+
+        return run
+
+    def _strategy_loop(self) -> None:
+        p = self.parts
+        try:
+            while not self._stop.is_set():
+                due = p.side.session.timers.due
+                wait_s = POLL_S if due == NEVER else min(POLL_S, max(0.0, (due - p.clock.now()) / 1e9))
+                p.side.play(p.inbox.take(wait_s), p.clock.now())
+            if self.failure is None:
+                p.side.finish(p.clock.now())
+        finally:
+            self._strategy_done.set()
+
+    def _adapter_loop(self) -> None:
+        p = self.parts
+        try:
+            while not self._stop.is_set():
+                self._adapter_turn()
+                if p.adapter.wants_end:
+                    self.stop(p.adapter.ib.text)
+                elif p.clock.now() > self.until:
+                    self.stop("the time has come")
+            self._end_threads()
+        finally:
+            self._close()
+
+    def _adapter_turn(self) -> None:
+        p = self.parts
+        due = p.journal.due_in_s(time.monotonic())
+        records = p.adapter.poll(0.0 if p.asks else POLL_S if due is None else max(0.0, min(due, POLL_S)))
+        if records:
+            p.adapter.take(records)
+        p.adapter.pass_time()
+        if p.adapter.answer_asks():
+            p.adapter.pass_on(p.clock.now())
+        p.adapter.send_due()
+        p.journal.flush_due(time.monotonic())
+        self._look()
+
+    def _end_threads(self) -> None:
+        p = self.parts
+        self._turn_until(self._strategy_done.is_set, STOP_S)
+        if self.failure is not None:
+            p.adapter.halt(self.why, cancels=False)
+        if self.cancels:
+            p.adapter.cancel_all()
+            self._turn_until(lambda: not p.adapter.ib.orders.working(), END_S)
+        if self._strategy_done.is_set():  # what came in the meantime is part of the record
+            p.side.play(p.inbox.take(), p.clock.now())
+
+    def _turn_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not is_done() and time.monotonic() < deadline:
+            self._adapter_turn()
+            if self.parts.adapter.ib.state is LinkState.FAILED:
+                break
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        self.parts.adapter.send_due()
+
+    def _close(self) -> None:
+        adapter = self.parts.adapter
+        self.remaining = [each.number for each in adapter.ib.orders.working()]
+        if adapter.gateway is not None:
+            adapter.gateway.close()
+            adapter.gateway = None

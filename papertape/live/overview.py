@@ -1,0 +1,207 @@
+"""A live run as a person sees it: its status, put together from both halves. Reads only, and never waits."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+from brokers.ib.events import LinkState
+from papertape.core.model import NS_PER_S, OrderType, TimeInForce
+from papertape.live.status import (
+    DataLine,
+    FillLine,
+    LimitLine,
+    LiveStatus,
+    Log,
+    LogKind,
+    MoneyLine,
+    OrderLine,
+    PositionLine,
+    RunState,
+    ScanLine,
+)
+
+if TYPE_CHECKING:
+    from papertape.live.assembly import LiveRun
+
+BLOCKING_S = 0.25
+"""A handler that runs for so long is shown as one that blocks."""
+_KINDS = (("connection", LogKind.LINK), ("guard", LogKind.GUARD), ("halted", LogKind.HALT), ("order", LogKind.ORDER))
+
+
+class Overview:
+    """Puts a run's status together again and again; keeps what is needed for rates and for the log."""
+
+    def __init__(self, run: LiveRun) -> None:
+        self._run = run
+        self._log = Log()
+        self._fills = 0
+        self._told = 0
+        self._lines = 0
+        self._events = 0
+        self._at_s = time.monotonic()
+        self._rate = math.nan
+        self._started = time.time_ns()
+
+    def status(self) -> LiveStatus:
+        """The run as it is now."""
+        run, parts = self._run, self._run.parts
+        adapter, side, ib = parts.adapter, parts.side, parts.adapter.ib
+        supervisor = adapter.supervisor
+        self._collect()
+        now = parts.clock.now()
+        equity, start = supervisor.equity, supervisor.start
+        busy = side.busy_since_s
+        blocked_s = time.monotonic() - busy if busy else 0.0
+        scans = side.session.log.scans
+        return LiveStatus(
+            run=run.folder.name,
+            strategy=type(run.strategy).__name__,
+            mode=run.settings.mode.value,
+            account=ib.account.id,
+            gateway=str(run.address),
+            ts=time.time_ns(),
+            state=self._state(),
+            pid=os.getpid(),
+            started_ts=self._started,
+            exchange_ts=now,
+            zone=run.calendar.zone,
+            currency=supervisor.ledger.base,
+            link=ib.state.value,
+            link_since=ib.since,
+            link_text=ib.text,
+            data=self._data(now),
+            positions=self._positions(),
+            orders=self._orders(now),
+            fills=self._last_fills(),
+            scan=ScanLine(scans[-1].ts, scans[-1].code, tuple(scans[-1].symbols), scans[-1].note) if scans else None,
+            cash=tuple(MoneyLine(name, amount) for name, amount in ib.account.cash.items()),
+            net_liquidation=equity,
+            pnl=equity - start,
+            unrealised=ib.account.pnl.unrealised,
+            realised=ib.account.pnl.realised,
+            orders_given=len(ib.orders.entries),
+            fills_heard=self._fills,
+            limits=self._limits(equity),
+            guard=adapter.state.trip.text if adapter.state.trip is not None else "",
+            guard_ts=adapter.state.trip.ts if adapter.state.trip is not None else 0,
+            halt=adapter.state.halted,
+            events=adapter.state.events,
+            events_per_s=self._events_per_s(),
+            blocking=side.busy_in if blocked_s > BLOCKING_S else "",
+            blocking_s=blocked_s if blocked_s > BLOCKING_S else math.nan,
+            read_only=run.settings.is_read_only,
+            synthetic=run.source.synthetic or bool(run.source.fingerprint),
+            log=self._log.tail(),
+        )
+
+    def _state(self) -> RunState:
+        run = self._run
+        if run.engine.why:
+            return RunState.ENDING
+        if run.parts.adapter.state.halted or run.parts.adapter.supervisor.guard.blocked:
+            return RunState.HALTED
+        return RunState.RUNNING if run.parts.adapter.ib.state is LinkState.READY else RunState.STARTING
+
+    def _collect(self) -> None:
+        """New fills, notices and lines of the strategy go to the log."""
+        run = self._run
+        adapter = run.parts.adapter
+        for ts, text in (
+            adapter.state.notices[-(adapter.notices_said - self._told) :] if adapter.notices_said > self._told else ()
+        ):
+            kind = next((kind for begin, kind in _KINDS if text.startswith(begin)), LogKind.NOTICE)
+            self._log.add(ts, kind, text)
+        self._told = adapter.notices_said
+        new = adapter.fills_heard - self._fills
+        for ts, fill in adapter.state.fills[-new:] if new > 0 else ():
+            request = adapter.ib.orders.entries[fill.number].request
+            fee = f", fee {fill.fee:,.2f}" if fill.fee == fill.fee else ""
+            self._log.add(
+                ts, LogKind.FILL, f"{request.side.name} {fill.quantity:g} {request.symbol} at {fill.price:,.4f}{fee}"
+            )
+        self._fills = adapter.fills_heard
+        lines = run.parts.side.session.log.lines
+        for ts, text in lines[self._lines :]:
+            self._log.add(ts, LogKind.STRATEGY, text)
+        self._lines = len(lines)
+
+    def _events_per_s(self) -> float:
+        passed = time.monotonic() - self._at_s
+        if passed >= 1.0:
+            events = self._run.parts.adapter.state.events
+            self._rate = (events - self._events) / passed
+            self._events, self._at_s = events, time.monotonic()
+        return self._rate
+
+    def _data(self, now: int) -> tuple[DataLine, ...]:
+        market = self._run.parts.adapter.ib.market
+        within = round(self._run.settings.guard.stale_s * NS_PER_S)
+        index = self._run.parts.adapter.ib.registry.index
+        lines = []
+        for symbol, (kind, source, _) in list(market.describe().items()):
+            j = index[symbol]
+            is_stale = bool(within) and not market.is_fresh(j, now, within)
+            lines.append(DataLine(symbol, kind.value, source.value, market.last_received(j), 0, is_stale))
+        return tuple(lines)
+
+    def _positions(self) -> tuple[PositionLine, ...]:
+        adapter = self._run.parts.adapter
+        own = adapter.run_positions()
+        ledger = adapter.supervisor.ledger
+        lines = []
+        for j in adapter.supervisor.held:
+            record = adapter.supervisor.state.instruments[j]
+            quantity, cost, mark = float(record["quantity"]), float(record["average_cost"]), float(record["mark"])
+            instrument = ledger.instruments[j]
+            unrealised = (mark - cost) * quantity * instrument.multiplier
+            lines.append(
+                PositionLine(
+                    instrument.symbol,
+                    quantity,
+                    cost,
+                    mark,
+                    unrealised,
+                    float(record["realised"]),
+                    instrument.currency,
+                    j in own,
+                )
+            )
+        return tuple(lines)
+
+    def _orders(self, now: int) -> tuple[OrderLine, ...]:
+        lines = []
+        for entry in self._run.parts.adapter.ib.orders.working():
+            r = entry.request
+            prices = [f"{price:g}" for price in (r.limit_price, r.stop_price, r.trail) if price == price]
+            terms = " ".join([OrderType(r.type).name, *prices, TimeInForce(r.tif).name])
+            lines.append(
+                OrderLine(entry.number, r.symbol, r.side.name, r.quantity, entry.filled, terms, entry.status.name, now)
+            )
+        return tuple(lines)
+
+    def _last_fills(self) -> tuple[FillLine, ...]:
+        adapter = self._run.parts.adapter
+        lines = []
+        for ts, fill in adapter.state.fills[-20:]:
+            r = adapter.ib.orders.entries[fill.number].request
+            lines.append(FillLine(ts, r.symbol, r.side.name, fill.quantity, fill.price, fill.fee, fill.number))
+        return tuple(lines)
+
+    def _limits(self, equity: float) -> tuple[LimitLine, ...]:
+        supervisor = self._run.parts.adapter.supervisor
+        kept = supervisor.thresholds
+        lines = []
+        floor = max(kept.floor, kept.guard_peak * kept.peak_fraction if kept.peak_fraction else -math.inf)
+        if floor > -math.inf:
+            reference = kept.guard_peak if kept.peak_fraction else kept.start
+            way = reference - floor
+            lines.append(LimitLine("max_drawdown", equity, floor, (equity - floor) / way if way else math.nan))
+        for name, amount in supervisor.settings.cash_floor.items():
+            value = supervisor.cash(name)
+            lines.append(
+                LimitLine(f"cash_floor {name}", value, amount, (value - amount) / abs(amount) if amount else math.nan)
+            )
+        return tuple(lines)

@@ -1,0 +1,108 @@
+"""Paper trading without an account: a run on the simulated gateway that plays a tape, beside it in this process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from backtests.outcome import source_of
+from backtests.settings import Settings, moment
+from gateway.scenario import Scenario
+from gateway.settings import NO_RATES, Limits, backtest_settings
+from gateway.threaded import SimulatedGateway, serve_in_thread
+from papertape.calendar import session_times
+from papertape.core.model import SessionTimes
+from papertape.core.series import Tape
+from papertape.core.timers import NEVER
+from papertape.live.assembly import LiveRun, make_run
+from papertape.live.settings import Address, LiveSettings
+from strategies.base import Strategy
+
+NO_LIMIT = 0
+
+
+def paper_settings(settings: LiveSettings, *, speed: float | None = None) -> LiveSettings:
+    """Settings for the simulated gateway: in lockstep, or ``speed`` times as fast as the clock.
+
+    In lockstep exchange time stands still while requests are answered, so rates have no meaning there; and a tape's
+    data are never stale.
+    """
+    if speed is not None:
+        return replace(settings, in_lockstep=False, speed=speed)
+    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT, guard=replace(settings.guard, stale_s=0.0))
+
+
+def serve_tape(
+    tape: Tape,
+    simulated: Settings,
+    settings: LiveSettings,
+    *,
+    allow_short: bool,
+    scenario: Scenario | None = None,
+    store: Path | None = None,
+) -> SimulatedGateway:
+    """A simulated gateway for one paper run, with the account and the fill model of a backtest's settings."""
+    zone = session_times(simulated.calendar, *tape_span(tape)).zone
+    start = None if simulated.start is None else moment(simulated.start, zone, name="start")
+    end = None if simulated.end is None else moment(simulated.end, zone, name="end", is_end=True)
+    account = backtest_settings(
+        cash={simulated.currency: simulated.cash, **simulated.balances},
+        fees=simulated.fee_model(),
+        rules=simulated.fill_rules(allow_short=allow_short),
+        calendar=simulated.calendar,
+        limits=NO_RATES if settings.in_lockstep else Limits(),
+    )
+    return serve_in_thread(
+        tape,
+        account,
+        speed=None if settings.in_lockstep else settings.speed,
+        lockstep=(settings.client_id,) if settings.in_lockstep else (),
+        start=start,
+        end=end,
+        scenario=scenario,
+        store=store,
+        deadline_s=math.inf,
+    )
+
+
+def tape_span(tape: Tape) -> tuple[int, int]:
+    """First and last time of a tape (UTC ns); a bar begins at its open."""
+    held = [series for series in tape.series if len(series)]
+    first = min(int((series.ts if series.start is None else series.start)[0]) for series in held)
+    return first, max(int(series.ts[-1]) for series in held)
+
+
+def end_of(gateway: SimulatedGateway, calendar: SessionTimes) -> int:
+    """When a run on it ends: at the close of the session of its last event, or at that event between sessions."""
+    last = gateway.last_ts
+    for opening, closing in zip(calendar.open, calendar.close, strict=True):
+        if opening <= last <= closing:
+            return closing
+    return last
+
+
+def paper_run(
+    strategy: Strategy,
+    tape: Tape,
+    gateway: SimulatedGateway,
+    settings: LiveSettings,
+    *,
+    out: Path,
+    symbols: Sequence[str] = (),
+    until: int = NEVER,
+    look: Callable[[], None] = lambda: None,
+) -> LiveRun:
+    """A run on a simulated gateway that serves; it follows every symbol of the tape where none is named."""
+    return make_run(
+        strategy,
+        settings,
+        Address(gateway.host, gateway.port),
+        out=out,
+        symbols=list(symbols) or list(gateway.symbols),
+        now=gateway.first_ts,
+        until=min(until, end_of(gateway, gateway.calendar)),
+        source=replace(source_of(tape), actions=()),
+        look=look,
+    )

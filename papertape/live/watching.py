@@ -1,0 +1,112 @@
+"""Whoever looks at a run while it runs: a screen, other processes through its folder, a recorder, somebody to notify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from brokers.ib.events import Event, LinkState
+from papertape.live.assembly import LiveRun
+from papertape.live.control import Control, RunLock
+from papertape.live.notify import Notable, Notification, Notifier, parse_target
+from papertape.live.overview import Overview
+from papertape.live.screen import open_screen
+
+SHOW_EVERY_S = 0.25
+
+
+class Watching:
+    """``look`` is called by the thread that owns the connection, again and again; it never waits for anybody."""
+
+    def __init__(
+        self,
+        run: LiveRun,
+        *,
+        is_plain: bool = False,
+        is_silent: bool = False,
+        notify: str | None = None,
+        record: str | None = None,
+    ) -> None:
+        self._run = run
+        self._lock = RunLock(run.folder)
+        self._control = Control(self._lock)
+        self._overview = Overview(run)
+        self._screen = None if is_silent else open_screen(plain=is_plain)
+        self._notifier = None if notify is None else Notifier(parse_target(notify))
+        self._shown_s = 0.0
+        self._link = LinkState.READY
+        self._was_tripped = self._was_halted = self._was_mismatched = False
+        self._recorder = None if record is None else _recorder(run, record)
+
+    def look(self) -> None:
+        """Hear a halt; show, tell and notify where it is time for it."""
+        halt = self._control.poll()
+        adapter = self._run.parts.adapter
+        if halt is not None:
+            adapter.halt(halt.text())
+            working = len(adapter.ib.orders.working())
+            self._control.answer(halt, f"halted; the cancel of {working} working order(s) was asked for", is_done=True)
+        now_s = time.monotonic()
+        if now_s - self._shown_s < SHOW_EVERY_S:
+            return
+        self._shown_s = now_s
+        status = self._overview.status()
+        if self._screen is not None:
+            self._screen.show(status)
+        self._control.tell(status, now_s)
+        self._notify_changes()
+
+    def _notify_changes(self) -> None:
+        adapter = self._run.parts.adapter
+        state = adapter.state
+        if state.trip is not None and not self._was_tripped:
+            self._was_tripped = True
+            self._send(Notable.GUARD_TRIP, state.trip.text)
+        if state.mismatch and not self._was_mismatched:
+            self._was_mismatched = True
+            self._send(Notable.MISMATCH, state.halted)
+        elif state.halted and not self._was_halted:
+            self._send(Notable.HALT, state.halted)
+        self._was_halted = bool(state.halted)
+        link = adapter.ib.state
+        is_up, was_up = link is LinkState.READY, self._link is LinkState.READY
+        if is_up != was_up and link is not LinkState.RECONCILING:
+            self._link = link
+            self._send(Notable.LINK_BACK if is_up else Notable.LINK_LOST, adapter.ib.text)
+
+    def _send(self, what: Notable, text: str) -> None:
+        if self._notifier is None:
+            return
+        run = self._run
+        self._notifier.send(
+            Notification(
+                what, time.time_ns(), text, run.folder.name, type(run.strategy).__name__, run.settings.mode.value,
+                run.parts.adapter.ib.account.id,
+            )
+        )  # fmt: skip
+
+    def heard(self, happened: Sequence[Event], now: int) -> None:
+        """What has happened, for the recorder."""
+        if self._recorder is not None:
+            self._recorder.record(happened, now)
+
+    def __enter__(self) -> Self:
+        if self._recorder is not None:
+            self._run.parts.adapter.observe = self.heard
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        why = str(error) if error is not None else self._run.engine.why
+        self._send(Notable.END, why or "ended")
+        status = self._overview.status()
+        self._control.tell(status, is_last=True)
+        if self._screen is not None:
+            self._screen.show(status)
+            self._screen.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        if self._notifier is not None:
+            self._notifier.close()
+        self._lock.release()
