@@ -536,6 +536,9 @@ class Adapter:
     def _bars_given_up(self, ask: asks.UnwatchBars, now: int) -> None:
         self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
 
+    def _bars_ended(self, ask: asks.UnwatchBars, now: int) -> None:
+        self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
+
     def _put_asked(self, ask: asks.Put, now: int) -> None:
         self.ib.queries.put(ask.request, now)
 
@@ -596,6 +599,7 @@ _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
     asks.Unwatch: Adapter._unwatch_asked,
     asks.WatchBars: Adapter._bars_asked,
     asks.UnwatchBars: Adapter._bars_given_up,
+    asks.UnwatchBars: Adapter._bars_ended,
     asks.Put: Adapter._put_asked,
 }
 _ACTIONS: Mapping[Action, Callable[[Adapter, int], None]] = {
