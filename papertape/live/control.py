@@ -21,13 +21,11 @@ from typing import Any, BinaryIO
 from papertape.core.errors import DataError, UserError
 from papertape.file_lock import try_lock
 from papertape.live.status import LiveStatus, RunState, read_status, status_bytes
+from papertape.shelf import LOCK_FILE
 
-LOCK_FILE = "run.lock"
 STATUS_FILE = "status.json"
 HALT_FILE = "halt.json"
 ANSWER_FILE = "halted.json"
-FILES = frozenset({LOCK_FILE, STATUS_FILE, HALT_FILE, ANSWER_FILE})
-"""What this module keeps in a run's folder."""
 
 LOOK_EVERY_S = 0.1
 STATUS_EVERY_S = 1.0
