@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,7 +49,7 @@ class Life:
     started_ts: int
 
 
-class RunFolderLock:
+class RunLock:
     """Held by the process that executes the run in a folder; gone with it, however it ends."""
 
     def __init__(self, folder: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> None:
@@ -150,7 +150,7 @@ class Control:
     All methods are for that one thread; none raises for a disk that fails.
     """
 
-    def __init__(self, lock: RunFolderLock) -> None:
+    def __init__(self, lock: RunLock) -> None:
         folder = lock.folder
         self._halt = folder / HALT_FILE
         self._answer = folder / ANSWER_FILE
@@ -197,7 +197,9 @@ class Control:
         self._write(self._answer, json.dumps(content).encode() + b"\n")
 
     def tell(self, status: LiveStatus, now_s: float | None = None, *, is_last: bool = False) -> bool:
-        """Write the status where it is time for it, or it is the last one; whether it was written."""
+        """Write the status where it is time for it, or it is the last one, of a run that has ended; whether it was."""
+        if is_last:
+            status = replace(status, state=RunState.ENDED.value)
         now_s = time.monotonic() if now_s is None else now_s
         if now_s - self._wrote_s < STATUS_EVERY_S and not is_last:
             return False
