@@ -39,6 +39,7 @@ from brokers.ib.events import (
     Event,
     InstrumentKnown,
     LinkChanged,
+    PastBars,
     QuoteTick,
     TradeTick,
 )
@@ -183,6 +184,10 @@ class Recorder:
         columns = ",".join(map(_number, prices))
         file.add(f"{event.ts},{symbol},{columns},{_size(event.volume)},{event.received_ts},{file.rows}\n")
         self.counts["bars"] += 1
+
+    def _past_bars(self, event: PastBars) -> None:
+        for bar in event.bars:
+            self._bar(bar)
 
     def _answered(self, event: Answered) -> None:
         if isinstance(event.reply.request, ScanRequest) and isinstance(event.reply.value, Scan):
@@ -356,6 +361,7 @@ _TAKERS: dict[type, Callable[[Recorder, Any], None]] = {
     TradeTick: Recorder._trade,
     QuoteTick: Recorder._quote,
     BarClosed: Recorder._bar,
+    PastBars: Recorder._past_bars,
     Answered: Recorder._answered,
     InstrumentKnown: Recorder._known,
     DataChanged: Recorder._data_changed,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from papertape.core.errors import DataError
-from papertape.live.control import Control, RunLock, ask_to_halt, seen_runs
+from papertape.live.control import Control, RunFolderLock, ask_to_halt, seen_runs
 from papertape.live.status import LiveStatus
 from papertape.shelf import deletable, delete_run, kept_runs, set_star
 from papertape.store import FILE_NAME, save_run
@@ -138,7 +138,7 @@ def test_a_folder_with_anything_of_the_users_is_not_deleted(run: Path) -> None:
 
 
 def test_a_run_that_is_being_executed_is_not_deleted(run: Path) -> None:
-    lock = RunLock(run)
+    lock = RunFolderLock(run)
     Control(lock).tell(LiveStatus(run.name, "S", "paper", "DU1", "h:1", 1), is_last=True)
     ask_to_halt(seen_runs(run.parent)[0], by="me", why="")
     with pytest.raises(DataError, match=f"is being executed; papertape halt {run.name} stops it"):

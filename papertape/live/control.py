@@ -49,7 +49,7 @@ class Life:
     started_ts: int
 
 
-class RunLock:
+class RunFolderLock:
     """Held by the process that executes the run in a folder; gone with it, however it ends."""
 
     def __init__(self, folder: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> None:
@@ -150,7 +150,7 @@ class Control:
     All methods are for that one thread; none raises for a disk that fails.
     """
 
-    def __init__(self, lock: RunLock) -> None:
+    def __init__(self, lock: RunFolderLock) -> None:
         folder = lock.folder
         self._halt = folder / HALT_FILE
         self._answer = folder / ANSWER_FILE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from papertape.live.control import Control, RunLock
+from papertape.live.control import Control, RunFolderLock
 from papertape.live.status import LiveStatus, RunState
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Trading:
 
     def __init__(self, folder: Path, *, answers: bool = True, is_done: bool = True) -> None:
         folder.mkdir(parents=True)
-        self.lock = RunLock(folder)
+        self.lock = RunFolderLock(folder)
         self.control = Control(self.lock)
         self.control.tell(LiveStatus(folder.name, "S", "paper", "DU1", "h:1", time.time_ns(), state=RunState.RUNNING))
         self.heard: list[str] = []

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from papertape.live.control import STATUS_FILE, Control, RunLock
+from papertape.live.control import STATUS_FILE, Control, RunFolderLock
 from papertape.live.status import LimitLine, LiveStatus, OrderLine, PositionLine, RunState
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Runner
 
 NAME = "20240603T133000Z-TickMomentum-paper-0a1b2c"
-Start = Callable[..., RunLock]
+Start = Callable[..., RunFolderLock]
 
 
 def trading(name: str, **changes: Any) -> LiveStatus:
@@ -34,12 +34,12 @@ def trading(name: str, **changes: Any) -> LiveStatus:
 
 @pytest.fixture
 def start(here: Path) -> Iterator[Start]:
-    held: list[RunLock] = []
+    held: list[RunFolderLock] = []
 
-    def make(name: str = NAME, *, status: bool = True, **changes: Any) -> RunLock:
+    def make(name: str = NAME, *, status: bool = True, **changes: Any) -> RunFolderLock:
         folder = here / "runs" / name
         folder.mkdir(parents=True)
-        held.append(RunLock(folder))
+        held.append(RunFolderLock(folder))
         if status:
             Control(held[-1]).tell(trading(name, **changes))
         return held[-1]

@@ -20,6 +20,7 @@ from brokers.ib.events import (
     InstrumentKnown,
     LinkChanged,
     LinkState,
+    PastBars,
     QuoteTick,
     TradeSource,
     TradeTick,
@@ -156,13 +157,10 @@ def test_bars_are_of_the_time_at_which_they_were_over(folder: Path, registry: Re
 def test_warm_up_bars_of_many_days_lie_in_their_days_and_are_not_written_twice(
     folder: Path, registry: Registry
 ) -> None:
-    past: list[Event] = [
-        bar(0, OPEN - days * DAY + k * MINUTE, 10.0, is_history=True)
-        for days in (5, 4, 3)
-        for k in range(1, 20)
-    ]  # fmt: skip
-    record(folder, registry, [*past, bar(0, OPEN + MINUTE, 11.0)])
-    again = record(folder, registry, [*past, bar(0, OPEN + MINUTE, 11.0), bar(0, OPEN + 2 * MINUTE, 12.0)])
+    bars = (bar(0, OPEN - days * DAY + k * MINUTE, 10.0, is_history=True) for days in (5, 4, 3) for k in range(1, 20))
+    past = PastBars(MINUTE, tuple(bars))
+    record(folder, registry, [past, bar(0, OPEN + MINUTE, 11.0)])
+    again = record(folder, registry, [past, bar(0, OPEN + MINUTE, 11.0), bar(0, OPEN + 2 * MINUTE, 12.0)])
     assert (again.counts["bars"], again.faults()) == (1, {"bars known already": 58})
     (series,) = load(folder).series
     assert len(series) == 59

@@ -20,7 +20,7 @@ from papertape.live.control import (
     HALT_FILE,
     STATUS_FILE,
     Control,
-    RunLock,
+    RunFolderLock,
     ask_to_halt,
     is_alive,
     read_life,
@@ -36,10 +36,10 @@ WITHIN_S = 30.0
 TRADES = """
 import sys, threading, time
 from pathlib import Path
-from papertape.live.control import Control, RunLock
+from papertape.live.control import Control, RunFolderLock
 from papertape.live.status import LiveStatus, RunState
 folder = Path(sys.argv[1])
-lock = RunLock(folder)
+lock = RunFolderLock(folder)
 control = Control(lock)
 status = LiveStatus("r", "Stubborn", "paper", "DU1", "127.0.0.1:7497", 1, state=RunState.RUNNING, pid=lock.life.pid)
 control.tell(status)
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def held(folder: Path):
-    lock = RunLock(folder)
+    lock = RunFolderLock(folder)
     yield lock
     lock.release()
 
@@ -109,33 +109,33 @@ def test_a_run_that_was_killed_is_seen_as_crashed_and_its_folder_can_be_used_aga
     process.communicate()
     (run,) = seen_runs(folder.parent)
     assert (run.is_alive, run.is_crashed) == (False, True)
-    lock = RunLock(folder)
+    lock = RunFolderLock(folder)
     assert is_alive(folder)
     lock.release()
 
 
-def test_two_processes_do_not_execute_one_run(held: RunLock, folder: Path) -> None:
+def test_two_processes_do_not_execute_one_run(held: RunFolderLock, folder: Path) -> None:
     with pytest.raises(UserError, match=f"is being executed by process {os.getpid()} on .*; halt that one first"):
-        RunLock(folder, timeout_s=0.05)
+        RunFolderLock(folder, timeout_s=0.05)
 
 
 def test_a_start_waits_for_whoever_only_looks(folder: Path) -> None:
-    first = RunLock(folder)
+    first = RunFolderLock(folder)
     threading.Timer(0.1, first.release).start()
-    second = RunLock(folder, timeout_s=WITHIN_S)
+    second = RunFolderLock(folder, timeout_s=WITHIN_S)
     assert is_alive(folder)
     second.release()
     assert not is_alive(folder)
 
 
-def test_a_run_that_ended_in_order_has_not_crashed(held: RunLock, folder: Path) -> None:
+def test_a_run_that_ended_in_order_has_not_crashed(held: RunFolderLock, folder: Path) -> None:
     Control(held).tell(status(state=RunState.ENDED), is_last=True)
     held.release()
     (run,) = seen_runs(folder.parent)
     assert (run.is_alive, run.is_crashed, run.damage) == (False, False, "")
 
 
-def test_a_halt_is_heard_once(held: RunLock, folder: Path) -> None:
+def test_a_halt_is_heard_once(held: RunFolderLock, folder: Path) -> None:
     control = Control(held)
     assert control.poll(0.0) is None
     ask_to_halt(seen_runs(folder.parent)[0], by="me", why="")
@@ -149,7 +149,7 @@ def test_a_halt_is_heard_once(held: RunLock, folder: Path) -> None:
     assert again.by == "you"
 
 
-def test_the_folder_is_looked_at_only_so_often(held: RunLock, folder: Path) -> None:
+def test_the_folder_is_looked_at_only_so_often(held: RunFolderLock, folder: Path) -> None:
     control = Control(held)
     assert control.poll(10.0) is None
     ask_to_halt(seen_runs(folder.parent)[0], by="me", why="")
@@ -158,7 +158,7 @@ def test_the_folder_is_looked_at_only_so_often(held: RunLock, folder: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"{}", b'{"id": 7}', b"[" * 5_000])
-def test_a_halt_that_makes_no_sense_halts(held: RunLock, folder: Path, content: bytes) -> None:
+def test_a_halt_that_makes_no_sense_halts(held: RunFolderLock, folder: Path, content: bytes) -> None:
     control = Control(held)
     (folder / HALT_FILE).write_bytes(content)
     halt = control.poll(1.0)
@@ -167,17 +167,17 @@ def test_a_halt_that_makes_no_sense_halts(held: RunLock, folder: Path, content: 
 
 
 def test_a_halt_of_an_earlier_life_does_not_stop_the_next(folder: Path) -> None:
-    first = RunLock(folder)
+    first = RunFolderLock(folder)
     ask_to_halt(seen_runs(folder.parent)[0], by="me", why="")
     (folder / ANSWER_FILE).write_text("{}")
     first.release()
-    second = RunLock(folder)
+    second = RunFolderLock(folder)
     assert Control(second).poll(1.0) is None
     assert not (folder / ANSWER_FILE).exists()
     second.release()
 
 
-def test_an_answer_to_another_request_is_none(held: RunLock, folder: Path) -> None:
+def test_an_answer_to_another_request_is_none(held: RunFolderLock, folder: Path) -> None:
     control = Control(held)
     ask_to_halt(seen_runs(folder.parent)[0], by="me", why="")
     halt = control.poll(1.0)
@@ -187,7 +187,7 @@ def test_an_answer_to_another_request_is_none(held: RunLock, folder: Path) -> No
     assert wait_for_answers({folder: halt.id}, 0.05)[folder].text == "no more orders"
 
 
-def test_an_answer_that_is_not_the_last_word_is_told_when_the_time_is_over(held: RunLock, folder: Path) -> None:
+def test_an_answer_that_is_not_the_last_word_is_told_when_the_time_is_over(held: RunFolderLock, folder: Path) -> None:
     control = Control(held)
     request = ask_to_halt(seen_runs(folder.parent)[0], by="me", why="")
     halt = control.poll(1.0)
@@ -197,7 +197,7 @@ def test_an_answer_that_is_not_the_last_word_is_told_when_the_time_is_over(held:
     assert (answer.text, answer.is_done) == ("cancelling", False)
 
 
-def test_the_status_is_written_once_a_second_and_at_the_end(held: RunLock, folder: Path) -> None:
+def test_the_status_is_written_once_a_second_and_at_the_end(held: RunFolderLock, folder: Path) -> None:
     control = Control(held)
     assert control.tell(status(events=1), 10.0)
     assert not control.tell(status(events=2), 10.9)
@@ -209,7 +209,7 @@ def test_the_status_is_written_once_a_second_and_at_the_end(held: RunLock, folde
     assert [each.name for each in folder.iterdir() if each.name.startswith(".")] == [], "nothing half-written stays"
 
 
-def test_a_status_comes_back_as_it_was(held: RunLock, folder: Path) -> None:
+def test_a_status_comes_back_as_it_was(held: RunFolderLock, folder: Path) -> None:
     log = Log()
     log.add(7, LogKind.FILL, "bought 5 AAA")
     given = status(
@@ -236,7 +236,7 @@ def test_a_status_of_a_newer_version_is_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"run": 1}', b"\xff", b'{"positions": 3}', b'"x"'])
-def test_a_damaged_status_is_one_line_and_hides_no_run(held: RunLock, folder: Path, content: bytes) -> None:
+def test_a_damaged_status_is_one_line_and_hides_no_run(held: RunFolderLock, folder: Path, content: bytes) -> None:
     (folder / STATUS_FILE).write_bytes(content)
     with pytest.raises(DataError, match=r"status\.json: is not the status of a run"):
         read_status(folder / STATUS_FILE)
@@ -245,7 +245,7 @@ def test_a_damaged_status_is_one_line_and_hides_no_run(held: RunLock, folder: Pa
     assert "is not the status of a run" in run.damage
 
 
-def test_a_disk_that_fails_is_counted_and_stops_nothing(held: RunLock, folder: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fails_is_counted_and_stops_nothing(held: RunFolderLock, folder: Path, tmp_path: Path) -> None:
     control = Control(held)
     folder.rename(tmp_path / "gone")
     assert not control.tell(status(), 1.0)
@@ -253,13 +253,13 @@ def test_a_disk_that_fails_is_counted_and_stops_nothing(held: RunLock, folder: P
     assert control.failures == 1
 
 
-def test_a_damaged_lock_file_hides_who_lives_not_that_it_lives(held: RunLock, folder: Path) -> None:
+def test_a_damaged_lock_file_hides_who_lives_not_that_it_lives(held: RunFolderLock, folder: Path) -> None:
     (folder / LOCK_FILE).write_text("?")
     assert read_life(folder) is None
     assert is_alive(folder)
 
 
-def test_the_heartbeat_survives_readers_that_look_all_the_time(held: RunLock, folder: Path) -> None:
+def test_the_heartbeat_survives_readers_that_look_all_the_time(held: RunFolderLock, folder: Path) -> None:
     control = Control(held)
     is_over = threading.Event()
     seen: list[int] = []
