@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-
 if TYPE_CHECKING:
     from gateway.threaded import SimulatedGateway
     from papertape.live.settings import Address
