@@ -95,7 +95,7 @@ class Recorder:
         self._open: dict[str, None] = {}
         self._sources: dict[int, str] = {}
         self._bar_ends: dict[tuple[str, str], int] = {}
-        self._last_ts = self._last_kind = 0
+        self._received = self._last_ts = self._last_kind = 0
         self._day_end = 0
         self._day = ""
         self._scan_id = 0
@@ -250,9 +250,10 @@ class Recorder:
 
         At one time a tape plays quotes before trades; a broker's may come the other way round in one packet.
         """
-        if ts < self._last_ts:
+        if ts < self._received:
             self.counts["times that went back"] += 1
-            ts = self._last_ts
+        self._received = max(ts, self._received)
+        ts = max(ts, self._last_ts)
         if ts == self._last_ts and kind < self._last_kind:
             ts += 1
         self._last_ts, self._last_kind = ts, kind

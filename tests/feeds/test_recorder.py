@@ -101,6 +101,14 @@ def test_two_equal_prints_are_two(folder: Path, registry: Registry) -> None:
     assert len(played(load(folder))) == 5
 
 
+def test_times_of_whole_seconds_have_not_gone_back(folder: Path, registry: Registry) -> None:
+    events = [each for k in range(20) for each in (trade(0, OPEN, 10.0 + k), quote(0, OPEN, 9.0, 11.0 + k))]
+    recorder = record(folder, registry, events)
+    assert recorder.faults() == {}
+    got, wanted = played(load(folder)), as_heard(events)
+    assert same([(each[0], *each[3:]) for each in got], [(each[0], *each[3:]) for each in wanted])
+
+
 def test_a_clock_that_goes_back_is_held_and_counted(folder: Path, registry: Registry) -> None:
     recorder = record(folder, registry, [trade(0, OPEN + 10, 10.0), trade(1, OPEN, 11.0), trade(0, OPEN + 20, 12.0)])
     assert [each[2] - OPEN for each in played(load(folder))] == [10, 10, 20]
