@@ -230,6 +230,7 @@ def test_a_price_on_a_step_stays_where_it_is_however_it_was_computed(steps: int,
         ({"type": OrderType.TRAIL_LIMIT, "trail": 0.1}, "needs a limit offset"),
         ({"quantity": math.nan}, "quantity nan"),
         ({"quantity": 0.0}, "quantity 0"),
+        ({"tif": TimeInForce.GTD}, "GTD needs a time"),
     ],
 )
 def test_an_order_with_a_term_missing_is_never_sent(terms: dict[str, object], said: str) -> None:
