@@ -18,11 +18,13 @@ from brokers.ib.market import MarketSettings
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession, LinkSettings
 from feeds.ib import IbFeed
+from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity
 from papertape.core.record import RunRecord
+from papertape.core.requests import ConfirmRequest
 from papertape.core.session import Session
 from papertape.core.state import State
 from papertape.core.timers import NEVER
@@ -32,7 +34,7 @@ from papertape.live.clock import SteppedClock, WallClock
 from papertape.live.engine import Engine, Parts
 from papertape.live.inbox import Asks, Inbox
 from papertape.live.journal import Journal
-from papertape.live.settings import Address, AtEnd, LiveSettings
+from papertape.live.settings import Address, AtEnd, LiveConfirm, LiveSettings
 from papertape.live.strategy_side import StrategySide
 from papertape.live.supervisor import Supervisor
 from papertape.store import folder_name, save_into
@@ -143,7 +145,7 @@ def make_run(
     now: int | None = None,
     until: int = NEVER,
     source: Source | None = None,
-    confirm: Callable[[str, float], None] | None = None,
+    confirm: Callable[[ConfirmRequest], None] | None = None,
     connect: Callable[[], IbGateway] | None = None,
     look: Callable[[], None] = lambda: None,
 ) -> LiveRun:
@@ -186,7 +188,7 @@ def assemble(
     now: int,
     until: int,
     source: Source | None,
-    confirm: Callable[[str, float], None] | None,
+    confirm: Callable[[ConfirmRequest], None] | None,
     connect: Callable[[], IbGateway] | None,
     look: Callable[[], None],
 ) -> LiveRun:
@@ -231,7 +233,7 @@ def assemble(
         if gateway is not None and not settings.in_lockstep:
             gateway.wake()
 
-    side, memory = _strategy_side(strategy, settings, registry, calendar, currencies, inbox, asks, wake, symbols)
+    side, memory = _strategy_side(strategy, settings, registry, calendar, currencies, asks, wake, symbols, confirm)
     parts = Parts(adapter, side, inbox, asks, journal, clock)
     engine = Engine(parts, until=until, cancels=settings.at_end is AtEnd.CANCEL, look=look)
     return LiveRun(
@@ -246,24 +248,27 @@ def _strategy_side(
     registry: Registry,
     calendar: SessionTimes,
     currencies: tuple[str, ...],
-    inbox: Inbox,
     asks: Asks,
     wake: Callable[[], None],
     symbols: Sequence[str],
+    confirm: Callable[[ConfirmRequest], None] | None,
 ) -> tuple[StrategySide, MemoryJournal]:
     state = State(registry.most, len(currencies))
     ledger = Ledger(state, (), currencies)
     limits = _pre_trade_only(settings.guard)
     guard = Guard(limits, state, registry.instruments, currencies, allow_short=strategy.allow_short)
     broker = IbBroker(asks.post)
-    feed = IbFeed(registry, post=asks.post, calendar=calendar)
+    policy = None if settings.confirm is LiveConfirm.ASK else ConfirmPolicy(settings.confirm.value)
+    feed = IbFeed(
+        registry, asks.post, calendar, currency=currencies[0], confirm=policy, ask_person=confirm,
+        confirm_s=settings.confirm_s,
+    )  # fmt: skip
     memory = MemoryJournal(state)
     session = Session(
         handlers=strategy.handlers(), feed=feed, broker=broker, guard=guard, ledger=ledger, journal=memory,
         calendar=calendar, seed=settings.seed,
     )  # fmt: skip
-    side = StrategySide(session, broker, registry, asks, wake)
-    feed.sync = side.sync
+    side = StrategySide(session, broker, feed, registry, asks, wake)
     strategy.bind(session, list(symbols))
     return side, memory
 

@@ -75,8 +75,10 @@ def tape_span(tape: Tape) -> tuple[int, int]:
 
 
 def end_of(gateway: SimulatedGateway, calendar: SessionTimes) -> int:
-    """When a run on it ends: at the close of the session of its last event, or at that event between sessions."""
+    """When a run on it ends: where its market does; without an ``end``, at the close of its last event's session."""
     last = gateway.last_ts
+    if not gateway.server.tws.market.is_whole:
+        return last
     for opening, closing in zip(calendar.open, calendar.close, strict=True):
         if opening <= last <= closing:
             return closing
