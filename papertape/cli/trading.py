@@ -185,8 +185,9 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> Run:
             emit(_opening(trading, gateway, tape), to_stderr=trading.as_json)
         until = end_time(trading, gateway.first_ts, gateway.calendar.zone)
         run = paper_run(
-            strategy, tape, gateway, settings, out=Path(trading.job.out), symbols=trading.job.symbols, until=until
-        )
+            strategy, tape, gateway, settings, simulated, out=Path(trading.job.out), symbols=trading.job.symbols,
+            until=until,
+        )  # fmt: skip
         return execute(trading, run, strategy)
 
 

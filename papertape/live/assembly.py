@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from backtests.outcome import RunParts, Source, code_hash, make_record
 from brokers.ib.bars import BarSettings
@@ -63,6 +64,15 @@ class LiveRun:
     memory: MemoryJournal
     started_ts: int = 0
     source: Source = field(default_factory=Source)
+    simulated: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the simulated gateway's account and fills, as a backtest's; empty at TWS."""
+    named: Sequence[str] = ()
+    """Symbols that the user named."""
+
+    @property
+    def gateway_text(self) -> str:
+        """Where the run trades, in words."""
+        return "simulated" if self.simulated else str(self.address)
 
     def run(self) -> RunRecord:
         """Execute it to its end. What the strategy raised is raised again, after orders were seen to and the run saved."""
@@ -82,21 +92,24 @@ class LiveRun:
         """What the run leaves."""
         p = self.parts
         session = p.side.session
-        sources = {
-            symbol: f"{kind}, trades from {source}"
-            for symbol, (kind, source, _) in p.adapter.ib.market.describe().items()
-        }
         settings = {
-            **self.settings.as_plain(),
-            "gateway": str(self.address),
-            "account": p.adapter.ib.account.id or self.settings.account,
-            "run_id": self.run_id,
+            "fees": "as charged",
+            **self.settings.of_a_backtest(),
+            **self.simulated,
             "cash": p.side.starting_equity,
             "currency": session.ledger.base,
-            "fees": "as charged",
-            "data_sources": sources,
-            "server_version": p.adapter.ib.server_version,
-            "why_ended": self.engine.why,
+            "live": {
+                **self.settings.of_the_connection(),
+                "gateway": self.gateway_text,
+                "account": p.adapter.ib.account.id or self.settings.account,
+                "run_id": self.run_id,
+                "server_version": p.adapter.ib.server_version,
+                "why_ended": self.engine.why,
+                "data": {
+                    symbol: f"{kind}, trades from {source}"
+                    for symbol, (kind, source, _) in p.adapter.ib.market.describe().items()
+                },
+            },
         }
         now = p.clock.now()
         parts = RunParts(
@@ -108,9 +121,9 @@ class LiveRun:
             start=p.side.began_ts or now,
             end=min(now, self.engine.until),
             events=p.side.events,
-            symbols=self.symbols,
+            symbols=self.named,
             starting_equity=p.side.starting_equity,
-            fees_text="as the broker charged them",
+            fees_text="charged by the broker",
             risk_free=self.settings.risk_free,
             mode=self.settings.mode,
             notes=self._notes(),
@@ -145,6 +158,8 @@ def make_run(
     now: int | None = None,
     until: int = NEVER,
     source: Source | None = None,
+    simulated: Mapping[str, Any] | None = None,
+    named: Sequence[str] | None = None,
     confirm: Callable[[ConfirmRequest], None] | None = None,
     connect: Callable[[], IbGateway] | None = None,
     look: Callable[[], None] = lambda: None,
@@ -170,10 +185,13 @@ def make_run(
         "created": time.time_ns(),
     }
     journal = Journal.create(folder / JOURNAL_FILE, header)
-    return assemble(
+    run = assemble(
         strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
         until=until, source=source, confirm=confirm, connect=connect, look=look,
     )  # fmt: skip
+    run.simulated = simulated or {}
+    run.named = symbols if named is None else named
+    return run
 
 
 def assemble(

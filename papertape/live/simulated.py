@@ -31,7 +31,7 @@ def paper_settings(settings: LiveSettings, *, speed: float | None = None) -> Liv
     """
     if speed is not None:
         return replace(settings, in_lockstep=False, speed=speed)
-    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT, guard=replace(settings.guard, stale_s=0.0))
+    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT)
 
 
 def serve_tape(
@@ -90,6 +90,7 @@ def paper_run(
     tape: Tape,
     gateway: SimulatedGateway,
     settings: LiveSettings,
+    simulated: Settings,
     *,
     out: Path,
     symbols: Sequence[str] = (),
@@ -106,5 +107,7 @@ def paper_run(
         now=gateway.first_ts,
         until=min(until, end_of(gateway, gateway.calendar)),
         source=replace(source_of(tape), actions=()),
+        simulated={**simulated.as_plain(), **settings.of_a_backtest()},
+        named=symbols,
         look=look,
     )
