@@ -145,13 +145,18 @@ class Engine:
     def _play(self) -> None:
         """Turns of both halves until neither has anything to do."""
         p = self.parts
-        for _ in range(MOST_TURNS):
+        turns = 0
+        while turns < MOST_TURNS:
+            turns += not p.side.feed.has_questions
             now = p.clock.now()
             p.side.play(p.inbox.take(), now)
             was_asked = p.adapter.answer_asks()
             p.adapter.pass_on(now)
             if not was_asked and not p.inbox:
-                return
+                if not p.side.feed.has_questions or self._stop.is_set():
+                    return
+                self.look()  # the market waits for the person's answer
+                p.inbox.wait(POLL_S)
         raise AssertionError("a strategy that asks for something at every answer never lets time pass")
 
     def _end_lockstep(self) -> None:
