@@ -36,7 +36,7 @@ class Watching:
         self._lock = RunFolderLock(run.folder)
         self._control = Control(self._lock)
         self._overview = Overview(run)
-        self._screen = None if is_silent else open_screen(plain=is_plain)
+        self.screen = None if is_silent else open_screen(plain=is_plain)
         self._notifier = None if notify is None else Notifier(parse_target(notify))
         self.said: list[str] = []
         """What is to be said at the end: recordings and notifications that failed."""
@@ -58,8 +58,8 @@ class Watching:
             return
         self._shown_s = now_s
         status = self._overview.status()
-        if self._screen is not None:
-            self._screen.show(status)
+        if self.screen is not None:
+            self.screen.show(status)
         self._control.tell(status, now_s)
         self._notify_changes()
 
@@ -107,9 +107,9 @@ class Watching:
         self._send(Notable.END, why or "ended")
         status = self._overview.status()
         self._control.tell(status, is_last=True)
-        if self._screen is not None:
-            self._screen.show(status)
-            self._screen.close()
+        if self.screen is not None:
+            self.screen.show(status)
+            self.screen.close()
         if self._recorder is not None:
             self.said += self._recorder.close()
         if self._notifier is not None:
