@@ -161,7 +161,9 @@ class IbSession:
 
     def take_commands(self, now: int) -> list[Command]:
         """What is to be sent now."""
-        return self._outbox.take(now)
+        found = self._outbox.take(now)
+        self.market.sent()
+        return found
 
     def take_events(self) -> list[Event]:
         """What has happened since the last call."""

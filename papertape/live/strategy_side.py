@@ -142,7 +142,7 @@ class StrategySide:
 
     def _order(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        ts = event.ts if isinstance(event, OrderChanged) else self.session.now
+        ts = event.ts if isinstance(event, OrderChanged) else self._now
         self._drive(self.session.hear(max(ts, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
