@@ -102,7 +102,7 @@ def _settings(mode: Mode, config: BacktestConfig) -> LiveSettings:
     live = config.live
     limits = {name: getattr(config.guard, name) for name in config.guard.__dataclass_fields__}
     confirm = live.confirm or config.confirm or LiveConfirm.IF_AFFORDABLE
-    chosen = {
+    chosen: dict[str, Any] = {
         "account": live.account,
         "client_id": live.client_id,
         "calendar": config.calendar,
@@ -144,7 +144,7 @@ def end_time(trading: Trading, now: int, zone: str) -> int:
     text = str(live.until)
     if len(text) <= 8:
         today = dt.datetime.fromtimestamp(now / 1e9, ZoneInfo(zone)).date()
-        text = f"{today}T{text if len(text.split(':')[0]) == 2 else '0' + text}"
+        text = f"{today}T{text.zfill(5)}"
     until = moment(text, zone, name="until")
     if until <= now:
         raise ConfigError(f'--until "{live.until}": that is past')
@@ -185,8 +185,9 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> Run:
             emit(_opening(trading, gateway, tape), to_stderr=trading.as_json)
         until = end_time(trading, gateway.first_ts, gateway.calendar.zone)
         run = paper_run(
-            strategy, tape, gateway, settings, out=Path(trading.job.out), symbols=trading.job.symbols, until=until
-        )
+            strategy, tape, gateway, settings, simulated, out=Path(trading.job.out), symbols=trading.job.symbols,
+            until=until,
+        )  # fmt: skip
         return execute(trading, run, strategy)
 
 
@@ -266,6 +267,7 @@ def execute(trading: Trading, run: LiveRun, strategy: Strategy) -> Run:
 @contextlib.contextmanager
 def _watched(trading: Trading, run: LiveRun) -> Iterator[None]:
     """Whoever looks at a run while it runs: the person, other processes, a recorder, somebody to notify."""
+    from papertape.cli.text import emit, warn
     from papertape.live.watching import Watching
 
     with Watching(
@@ -274,3 +276,5 @@ def _watched(trading: Trading, run: LiveRun) -> Iterator[None]:
     ) as watching:  # fmt: skip
         run.engine.look = watching.look
         yield
+    for line in watching.said:
+        emit(f"{warn('warning:')} {line}", to_stderr=True)
