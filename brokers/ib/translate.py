@@ -36,9 +36,10 @@ from papertape.core.requests import Duration
 from papertape.core.scanner import FILTERS
 
 __all__ = [
+    "HISTORY_IN_SHARES_SINCE", "SIZES_IN_SHARES_SINCE", "VOLUMES_IN_SHARES_SINCE",
     "RtVolume", "bar_text", "bar_ts", "connection_zone", "contract_of", "execution_key", "execution_ts", "history_terms",
     "instrument_of", "is_paper_account", "on_step", "order_of", "order_ref", "parse_order_ref", "price_step",
-    "read_multiplier", "rounding", "rt_volume", "scan_command", "side_of", "status_of", "time_text", "zone_named",
+    "read_multiplier", "rounding", "rt_volume", "scan_command", "side_of", "status_of", "time_text", "units_of_size", "zone_named",
 ]  # fmt: skip
 SMART = "SMART"
 FINE_TICK = 0.0001
@@ -343,8 +344,30 @@ def is_paper_account(account: str) -> bool:
 # ------------------------------------------------------------------------------------------------------ market data
 
 
+ROUND_LOT = 100.0
+SIZES_IN_SHARES_SINCE = 159
+"""Server version from which sizes of ticks and of RTVolume are in shares; before, those of US stocks are in round lots."""
+HISTORY_IN_SHARES_SINCE = 175
+"""The same for volumes of historical bars of trades."""
+VOLUMES_IN_SHARES_SINCE = 220
+"""The same for the session's volume (tick 8, and the total of RTVolume). Tick-by-tick sizes are always in shares."""
+
+
+def units_of_size(instrument: Instrument, server_version: int, since: int) -> float:
+    """What a size of 1 is in units of the instrument; ``since`` is the one of the three versions above that is meant.
+
+    From the names of these versions in the public clients (``MIN_SERVER_VER_MARKET_DATA_IN_SHARES`` ...); that lots are
+    100 for every US stock is not confirmed.
+    """
+    is_us_stock = instrument.type is InstrumentType.STOCK and instrument.currency == "USD"
+    return ROUND_LOT if is_us_stock and server_version < since else 1.0
+
+
 class RtVolume(msgspec.Struct, frozen=True, gc=False):
-    """A trade of generic tick 233. ``total`` is the day's volume, ``vwap`` its average price; NaN unknown."""
+    """A trade of generic tick 233. ``total`` is the day's volume, ``vwap`` its average price; NaN unknown.
+
+    Sizes are as TWS counts them: see :func:`units_of_size`.
+    """
 
     price: float
     size: float

@@ -66,7 +66,7 @@ class Engine:
         """What the strategy or we ourselves raised."""
         self.remaining: list[int] = []
         """Numbers of orders that still worked at the end."""
-        self._look = look
+        self.look = look
         self._stop = threading.Event()
         self._strategy_done = threading.Event()
 
@@ -111,7 +111,7 @@ class Engine:
         adapter.take(records)
         adapter.pass_time()
         self._play()
-        self._look()
+        self.look()
         p.journal.flush_due(time.monotonic())
         if adapter.wants_end:
             self.why = self.why or adapter.ib.text
@@ -137,7 +137,7 @@ class Engine:
                     return records, False
             if adapter.gateway is None:
                 return records, False
-            self._look()
+            self.look()
         if self._stop.is_set():
             return records, False
         raise PeerError(f"the simulated gateway sent no marker for {MARKER_S:g} s")
@@ -145,13 +145,18 @@ class Engine:
     def _play(self) -> None:
         """Turns of both halves until neither has anything to do."""
         p = self.parts
-        for _ in range(MOST_TURNS):
+        turns = 0
+        while turns < MOST_TURNS:
+            turns += not p.side.feed.has_questions
             now = p.clock.now()
             p.side.play(p.inbox.take(), now)
             was_asked = p.adapter.answer_asks()
             p.adapter.pass_on(now)
             if not was_asked and not p.inbox:
-                return
+                if not p.side.feed.has_questions or self._stop.is_set():
+                    return
+                self.look()  # the market waits for the person's answer
+                p.inbox.wait(POLL_S)
         raise AssertionError("a strategy that asks for something at every answer never lets time pass")
 
     def _end_lockstep(self) -> None:
@@ -235,7 +240,7 @@ class Engine:
             p.adapter.pass_on(p.clock.now())
         p.adapter.send_due()
         p.journal.flush_due(time.monotonic())
-        self._look()
+        self.look()
 
     def _end_threads(self) -> None:
         p = self.parts

@@ -31,7 +31,7 @@ def paper_settings(settings: LiveSettings, *, speed: float | None = None) -> Liv
     """
     if speed is not None:
         return replace(settings, in_lockstep=False, speed=speed)
-    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT, guard=replace(settings.guard, stale_s=0.0))
+    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT)
 
 
 def serve_tape(
@@ -75,8 +75,10 @@ def tape_span(tape: Tape) -> tuple[int, int]:
 
 
 def end_of(gateway: SimulatedGateway, calendar: SessionTimes) -> int:
-    """When a run on it ends: at the close of the session of its last event, or at that event between sessions."""
+    """When a run on it ends: where its market does; without an ``end``, at the close of its last event's session."""
     last = gateway.last_ts
+    if not gateway.server.tws.market.is_whole:
+        return last
     for opening, closing in zip(calendar.open, calendar.close, strict=True):
         if opening <= last <= closing:
             return closing
@@ -88,6 +90,7 @@ def paper_run(
     tape: Tape,
     gateway: SimulatedGateway,
     settings: LiveSettings,
+    simulated: Settings,
     *,
     out: Path,
     symbols: Sequence[str] = (),
@@ -104,5 +107,7 @@ def paper_run(
         now=gateway.first_ts,
         until=min(until, end_of(gateway, gateway.calendar)),
         source=replace(source_of(tape), actions=()),
+        simulated={**simulated.as_plain(), **settings.of_a_backtest()},
+        named=symbols,
         look=look,
     )

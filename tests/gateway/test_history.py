@@ -31,7 +31,8 @@ from gateway.protocol.requests import (
 )
 from gateway.settings import DataPermission, GatewaySettings, Limits
 from papertape.core.errors import ConfigError
-from papertape.core.model import NS_PER_S
+from papertape.core.model import NS_PER_MS, NS_PER_S
+from papertape.core.series import Series
 from tests.gateway.played import NEW_YORK, Played, at, bars, codes, quotes, stock, trades
 
 DAYS = trades(
@@ -226,6 +227,62 @@ def test_a_request_that_is_kept_up_to_date_hears_of_its_last_bar_and_of_new_ones
     assert isinstance(error, Error)
     assert (error.code, "query cancelled: 1" in error.text) == (162, True)
     assert codes(played.ask(client, CancelHistoricalBars(1))) == [366]
+
+
+LAST_MINUTES = {day: at(day, "15:50:00") for day in (3, 4)}
+DENSE = trades(
+    "AAA",
+    [
+        (begin + k * 700 * NS_PER_MS, 100.0 + (k * 7 % 31) / 10, 100.0 + k % 5)
+        for begin in LAST_MINUTES.values()
+        for k in range(857)
+    ]
+    + [(at(4, "16:00:00"), 90.0, 1_000.0)],
+)
+"""Trades up to the close of two days, some exactly where bars end, the last one at the close."""
+MINUTES = bars(
+    "AAA",
+    [
+        (begin + k * 60 * NS_PER_S, begin + (k + 1) * 60 * NS_PER_S, 10.0, 12.0 + k, 9.0, 9.0 + k, 1e3)
+        for begin in LAST_MINUTES.values()
+        for k in range(10)
+    ],
+)
+SIZES = {
+    "5 secs": "1800 S", "30 secs": "1800 S", "1 min": "1 D", "5 mins": "2 D", "1 hour": "2 D", "1 day": "5 D",
+}  # fmt: skip
+CASES = [(DENSE, size) for size in SIZES] + [(MINUTES, size) for size in SIZES if "secs" not in size]
+
+
+@pytest.mark.parametrize(("tape", "size"), CASES, ids=[f"{tape.kind.name}-{size}" for tape, size in CASES])
+@pytest.mark.parametrize("asked", ["15:49:59", "15:50:00", "15:53:17.3", "15:55:00"])
+def test_history_and_its_updates_join_without_gap_or_overlap(tape: Series, size: str, asked: str):
+    played = Played(tape, start=at(4, "15:49:50"))
+    client, other = played.client(), played.client(number=2)
+    played.play(at(4, asked), client)
+    wanted = minutes(bar_size=size, duration=SIZES[size], keep_up_to_date=True)
+    known: dict[str, Any] = {}
+    for reply in [*played.ask(client, wanted), *played.play(at(4, "16:00:00"), client)]:
+        heard = reply.bars if isinstance(reply, HistoricalData) else ()
+        for bar in (reply.bar,) if isinstance(reply, HistoricalDataUpdate) else heard:
+            assert not known or bar.date >= max(known), "a bar that is over never changes"
+            known[bar.date] = bar
+    whole = data(played.ask(other, minutes(bar_size=size, duration=SIZES[size]))).bars
+    assert list(known.values()) == list(whole)
+
+
+@pytest.mark.parametrize("tape", [DENSE, MINUTES], ids=["trades", "bars"])
+def test_a_bar_is_whole_when_the_clock_says_that_it_is_over(tape: Series):
+    played = Played(tape, start=at(4, "15:49:50"))
+    client = played.client()
+    played.play(at(4, "15:50:20"), client)
+    played.ask(client, minutes(keep_up_to_date=True))
+    told: list[Any] = []
+    for minute in (*range(51, 60), 60):
+        clock = "16:00:00" if minute == 60 else f"15:{minute}:00"
+        updates = [each.bar for each in played.play(at(4, clock), client) if isinstance(each, HistoricalDataUpdate)]
+        told.append([bar for bar in updates if f"15:{minute - 1}:00" in bar.date][-1])
+    assert told == list(data(played.ask(played.client(number=2), minutes())).bars)
 
 
 def test_what_is_kept_up_to_date_is_limited():
