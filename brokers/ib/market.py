@@ -282,18 +282,18 @@ class MarketData:
         line = self._heard(record.request_id, now) if record.type in PRICES else None
         if line is not None and self._may_be(line, record.type, now):
             line.price(record.type, record.price, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _size(self, record: TickSize, now: int) -> bool:
         line = self._heard(record.request_id, now) if record.type in SIZES else None
         if line is not None and self._may_be(line, record.type, now):
             line.size(record.type, record.size, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _text(self, record: TickString, now: int) -> bool:
         if (line := self._heard(record.request_id, now)) is not None:
             line.text(record.type, record.text, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _may_be(self, line: Line, tick: int, now: int) -> bool:
         """Whether a tick may be used: delayed ones are, where that is allowed, and then the line says so."""

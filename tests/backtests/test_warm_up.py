@@ -171,7 +171,13 @@ def test_past_bars_before_a_split_are_heard_at_prices_that_compare_with_those_of
     found = []
     for k, split in enumerate((1.0, 2.0)):
         strategy = Closes()
-        backtest(strategy, minutes(tmp_path / str(k), split=split), fees="none", bar_stamp="open", start="2024-01-12T09:35:30")
+        backtest(
+            strategy,
+            minutes(tmp_path / str(k), split=split),
+            fees="none",
+            bar_stamp="open",
+            start="2024-01-12T09:35:30",
+        )
         found.append(strategy.closes)
     assert found[1] == pytest.approx([close / 2.0 for close in found[0]])
 

@@ -118,7 +118,13 @@ def test_events_become_a_batch_in_the_order_received_with_times_that_never_go_ba
 
 def test_bars_of_one_end_share_a_time_that_nothing_else_has() -> None:
     end = NOW + MINUTE_NS
-    events = [bar(0, end, end), bar(1, end, end), bar(0, end + MINUTE_NS, end), trade(0, end), trade(1, end)]
+    events: list[MarketEvent] = [
+        bar(0, end, end),
+        bar(1, end, end),
+        bar(0, end + MINUTE_NS, end),
+        trade(0, end),
+        trade(1, end),
+    ]
     [batch] = make_batches(events, NOW)
     assert batch.ts.tolist() == [end, end, end + 1, end + 2, end + 2]
     assert batch.ends is not None

@@ -131,12 +131,19 @@ def traded(symbol: str, unit_ns: int) -> list[tuple[int, float, float]]:
 
 
 @pytest.mark.parametrize(
-    ("tick_by_tick", "source", "unit_ns"), [(0, TradeSource.RT_VOLUME, NS_PER_MS), (3, TradeSource.ALL_LAST, NS_PER_S)]
+    ("tick_by_tick", "source", "unit_ns", "version"),
+    [
+        (0, TradeSource.RT_VOLUME, NS_PER_MS, 200),
+        (3, TradeSource.ALL_LAST, NS_PER_S, 200),
+        (0, TradeSource.RT_VOLUME, NS_PER_MS, 157),
+        (3, TradeSource.ALL_LAST, NS_PER_S, 157),
+    ],
 )
 def test_every_trade_and_quote_of_the_tape_comes_once_from_either_source(
-    tick_by_tick: int, source: TradeSource, unit_ns: int
+    tick_by_tick: int, source: TradeSource, unit_ns: int, version: int
 ) -> None:
-    played = Played(watching_all, tick_by_tick=tick_by_tick)
+    settings = GatewaySettings(limits=EASY, server_version=version)
+    played = Played(watching_all, tick_by_tick=tick_by_tick, gateway=settings)
     assert {found[1] for found in played.market.describe().values()} == {source}
     for j, symbol in enumerate(SYMBOLS):
         told = [event for event in played.events if isinstance(event, TradeTick) and event.instrument == j]
@@ -194,21 +201,23 @@ def test_bars_are_those_of_the_tape_past_ones_first_and_each_interval_once() -> 
         assert len(rows) == 5
 
 
-def answer(request: Request) -> Reply:
+def answer(request: Request, version: int = 200) -> Reply:
     """The reply of TWS at QUIET."""
 
     def ask(played: Played) -> None:
         if played.is_time(QUIET):
             played.queries.put(request, played.now)
 
-    played = Played(ask, until=QUIET + 2 * NS_PER_S)
+    settings = GatewaySettings(limits=EASY, server_version=version)
+    played = Played(ask, until=QUIET + 2 * NS_PER_S, gateway=settings)
     [found] = [event.reply for event in played.events if isinstance(event, Answered)]
     assert found.request is request
     return found
 
 
-def test_snapshots_are_those_of_a_backtest() -> None:
-    found = answer(SnapshotRequest(SYMBOLS))
+@pytest.mark.parametrize("version", [157, 200])
+def test_snapshots_are_those_of_a_backtest(version: int) -> None:
+    found = answer(SnapshotRequest(SYMBOLS), version)
     expected = {each.symbol: each for each in VIEW.snapshots(range(3), QUIET) if each is not None}
     assert found.missing == ()
 
@@ -220,10 +229,13 @@ def test_snapshots_are_those_of_a_backtest() -> None:
     assert {name: each.ts for name, each in found.items()} == last
 
 
-@pytest.mark.parametrize(("length", "bar"), [("2 D", "1 day"), ("3 m", "1 m"), ("1 D", "5 m")])
-def test_histories_are_those_of_a_backtest(length: str, bar: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "bar", "version"),
+    [("2 D", "1 day", 200), ("2 D", "1 day", 157), ("3 m", "1 m", 200), ("1 D", "5 m", 200)],
+)
+def test_histories_are_those_of_a_backtest(length: str, bar: str, version: int) -> None:
     request = HistoryRequest(SYMBOLS, duration(length), duration(bar))
-    found = answer(request)
+    found = answer(request, version)
     expected: dict[str, list[Bar]] = {
         name: VIEW.history(j, request.duration, request.bar, QUIET) for j, name in enumerate(SYMBOLS)
     }
