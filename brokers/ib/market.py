@@ -108,10 +108,11 @@ class MarketData:
     # -- what is wanted ---------------------------------------------------------------------------------------
 
     def watch(self, j: int, now: int) -> None:
-        """Deliver an instrument's trades and quotes; as often as asked for it must be given up."""
+        """Deliver an instrument's trades and quotes until given up as often; who comes second is told what is known."""
         found = self._watched.get(j)
         if found is not None:
             found.watchers += 1
+            found.line.tell_known()
             return
         watched = self._watched[j] = Watched(self._line(j))
         if self._is_up:
@@ -222,7 +223,7 @@ class MarketData:
         self._subscribe(watched)
 
     def mark_stale(self, reason: str, now: int) -> None:
-        """Nothing fresh comes until a line delivers again."""
+        """Nothing fresh comes until a line does."""
         for watched in self._watched.values():
             watched.line.flush(now)
             watched.stale = reason

@@ -80,8 +80,10 @@ def test_a_tick_by_tick_line_that_is_given_up_goes_to_the_next_instrument():
 
 def test_an_instrument_that_two_watch_has_one_line_that_ends_with_the_last_of_them():
     asked, request = watching()
+    asked.take()
     asked.market.watch(0, asked.now)
     assert asked.commands() == []
+    assert asked.take() == [PriceImage(0, NOW, 10.0, 9.9, 10.1)], "who comes second knows what the first one does"
     asked.market.unwatch(0, asked.now)
     assert asked.commands() == []
     asked.market.unwatch(0, asked.now)
