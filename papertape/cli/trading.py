@@ -208,8 +208,9 @@ def _opening(trading: Trading, gateway: SimulatedGateway, tape: Tape) -> str:
 
 def _on_tws(trading: Trading, strategy: Strategy) -> Run:
     """A run at TWS or IB Gateway."""
+    from gateway.assembly import parse_speed
     from papertape.live.arming import check_arm, confirm_account
-    from papertape.live.assembly import make_run
+    from papertape.live.assembly import gateway_time, make_run
     from papertape.live.settings import Address
 
     live = trading.config.live
@@ -227,11 +228,13 @@ def _on_tws(trading: Trading, strategy: Strategy) -> Run:
             check_arm(Path(live.arm), trading.settings.account, fingerprint_of(trading, strategy))
         else:
             confirm_account(trading.settings.account)
-    now = time.time_ns()
     questions = _questions(trading)
+    speed = trading.config.live.speed
+    settings = trading.settings if speed is None else replace(trading.settings, speed=parse_speed(str(speed)) or 1.0)
+    now = gateway_time(address, settings.client_id)
     run = make_run(
-        strategy, trading.settings, address, out=Path(trading.job.out), symbols=trading.job.symbols,
-        until=end_time(trading, now, _zone(trading.settings.calendar)),
+        strategy, settings, address, out=Path(trading.job.out), symbols=trading.job.symbols, now=now,
+        until=end_time(trading, now, _zone(settings.calendar)),
         confirm=None if questions is None else questions.ask,
     )  # fmt: skip
     return execute(trading, run, strategy, questions)

@@ -13,14 +13,18 @@ from typing import Any
 from backtests.outcome import RunParts, Source, code_hash, make_record
 from brokers.ib.bars import BarSettings
 from brokers.ib.broker import IbBroker
+from brokers.ib.codes import CodeClass, classify
+from brokers.ib.commands import AskTime
 from brokers.ib.gateway import IbGateway
 from brokers.ib.lines import LineSettings
 from brokers.ib.market import MarketSettings
+from brokers.ib.records import CurrentTime, Disconnected, ErrorMessage, NextValidId
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession, LinkSettings
 from feeds.ib import IbFeed
 from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
+from papertape.core.errors import PeerError, UserError
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity
@@ -143,6 +147,33 @@ class LiveRun:
         return notes
 
 
+def gateway_time(address: Address, client_id: int) -> int:
+    """TWS's time (UTC ns): whether anybody listens there and speaks its language is known before a run is made.
+
+    Raises UserError with one clear line.
+    """
+    gateway = IbGateway()
+    try:
+        gateway.connect(address.host, address.port, client_id, CONNECT_S)
+        deadline = time.monotonic() + CONNECT_S
+        is_asked = False
+        while time.monotonic() < deadline:
+            for record in gateway.poll(0.5):
+                if isinstance(record, NextValidId) and not is_asked:
+                    is_asked = gateway.send(AskTime())
+                elif isinstance(record, CurrentTime):
+                    return record.ts_s * NS_PER_S
+                elif isinstance(record, Disconnected):
+                    raise UserError(f"{address}: {record.reason}")
+                elif isinstance(record, ErrorMessage) and classify(record.code, record.text) is CodeClass.ID_IN_USE:
+                    raise UserError(f"client id {client_id} is in use at {address}; name another one with --client-id")
+    except PeerError as error:
+        raise UserError(str(error)) from None
+    finally:
+        gateway.close()
+    raise UserError(f"{address} took the connection and says nothing; in TWS, look whether it asks to accept it")
+
+
 def new_run_id() -> str:
     """Eight characters that mark a run's orders."""
     return secrets.token_hex(4)
@@ -215,7 +246,7 @@ def assemble(
     calendar = session_times(settings.calendar, now - DAYS_BEFORE * day, now + DAYS_AFTER * day)
     registry = Registry()
     inbox, asks = Inbox(), Asks()
-    clock: SteppedClock | WallClock = SteppedClock() if settings.in_lockstep else WallClock(settings.speed)
+    clock: SteppedClock | WallClock = SteppedClock() if settings.in_lockstep else WallClock(settings.speed, now)
     market = MarketSettings(
         calendar=calendar,
         tick_by_tick=settings.tick_lines,

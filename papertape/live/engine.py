@@ -67,6 +67,7 @@ class Engine:
         self.remaining: list[int] = []
         """Numbers of orders that still worked at the end."""
         self.look = look
+        self._owes_answer = False
         self._stop = threading.Event()
         self._strategy_done = threading.Event()
 
@@ -105,6 +106,7 @@ class Engine:
         p = self.parts
         adapter = p.adapter
         records, is_marked = self._until_marker()
+        self._owes_answer = is_marked
         for record in records:
             if isinstance(record, CurrentTime):
                 p.clock.heard(record.ts_s, 0)
@@ -120,9 +122,15 @@ class Engine:
             self.why = self.why or "the time has come"
             return False
         adapter.send_due()
-        if is_marked and adapter.gateway is not None:
-            adapter.gateway.send(AskTime())
+        self._answer()
         return True
+
+    def _answer(self) -> None:
+        """Answer the gateway's last marker, exactly once."""
+        gateway = self.parts.adapter.gateway
+        if self._owes_answer and gateway is not None:
+            self._owes_answer = False
+            gateway.send(AskTime())
 
     def _until_marker(self) -> tuple[list[Record], bool]:
         adapter = self.parts.adapter
@@ -166,15 +174,16 @@ class Engine:
             self._play()
         if self.cancels:
             p.adapter.cancel_all()
-        p.adapter.send_due()
         deadline = time.monotonic() + END_S
-        while p.adapter.gateway is not None and p.adapter.ib.orders.working() and time.monotonic() < deadline:
-            if not self.cancels:
-                break
-            p.adapter.gateway.send(AskTime())
-            p.adapter.take(p.adapter.poll(0.2))
-            self._play()
+        while self.cancels and p.adapter.ib.orders.working() and time.monotonic() < deadline:
             p.adapter.send_due()
+            self._answer()
+            records = p.adapter.poll(0.2)
+            self._owes_answer = self._owes_answer or any(isinstance(each, CurrentTime) for each in records)
+            p.adapter.take(records)
+            self._play()
+            if p.adapter.gateway is None:
+                break
 
     # -- threads ----------------------------------------------------------------------------------------------
 

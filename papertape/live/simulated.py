@@ -14,6 +14,7 @@ from gateway.settings import NO_RATES, Limits, backtest_settings
 from gateway.threaded import SimulatedGateway, serve_in_thread
 from papertape.calendar import session_times
 from papertape.core.model import SessionTimes
+from papertape.core.requests import ConfirmRequest
 from papertape.core.series import Tape
 from papertape.core.timers import NEVER
 from papertape.live.assembly import LiveRun, make_run
@@ -95,6 +96,7 @@ def paper_run(
     out: Path,
     symbols: Sequence[str] = (),
     until: int = NEVER,
+    confirm: Callable[[ConfirmRequest], None] | None = None,
     look: Callable[[], None] = lambda: None,
 ) -> LiveRun:
     """A run on a simulated gateway that serves; it follows every symbol of the tape where none is named."""
@@ -109,5 +111,6 @@ def paper_run(
         source=replace(source_of(tape), actions=()),
         simulated={**simulated.as_plain(), **settings.of_a_backtest()},
         named=symbols,
+        confirm=confirm,
         look=look,
     )
