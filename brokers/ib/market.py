@@ -53,8 +53,7 @@ ROUND_LOT = 100.0
 RETRIES = 3
 """How often a line that TWS ended is asked for again."""
 _KINDS: Mapping[int, DataKind] = {1: DataKind.LIVE, 2: DataKind.FROZEN, 3: DataKind.DELAYED, 4: DataKind.DELAYED}
-_PARTLY = frozenset({10090, 10091})
-"""Codes of lines that lack something and go on."""
+_PARTLY = frozenset({10090, 10091})  # codes of lines that lack something and go on
 _ONE_SIDED = frozenset({InstrumentType.CASH, InstrumentType.INDEX})
 """Types that have no trades tick by tick at TWS."""
 
