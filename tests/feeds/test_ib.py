@@ -141,6 +141,7 @@ def test_a_strategy_hears_bars_of_both_kinds_as_a_group_with_their_own_end() -> 
     live.begin()
     end = NOW + MINUTE_NS
     live.tell(trade(0, NOW + 5), bar(0, end, end + 2 * NS_PER_S), bar(1, end, end + 2 * NS_PER_S, marks=True))
+    assert live.strategy.groups == [["A", "B"]], "at once, not when something else comes"  # type: ignore[attr-defined]
     live.tell(trade(0, end + 3 * NS_PER_S, 11.0))
     assert live.strategy.heard == [10.0, ("A", 1), ("B", 1), 11.0]  # type: ignore[attr-defined]
     assert live.strategy.groups == [["A", "B"]]  # type: ignore[attr-defined]
