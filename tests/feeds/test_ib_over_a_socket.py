@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ pytest.importorskip("ibapi")
 
 OPEN = at(4, "9:30:00")
 MINUTE = 60 * NS_PER_S
-WINDOW = {"start": "2024-06-04T10:00:00.1", "end": "2024-06-04T10:29:59", "cash": 100_000}
+WINDOW: dict[str, Any] = {"start": "2024-06-04T10:00:00.1", "end": "2024-06-04T10:29:59", "cash": 100_000}
 
 
 def tape_of_trades() -> Tape:
