@@ -535,9 +535,6 @@ class Adapter:
     def _bars_asked(self, ask: asks.WatchBars, now: int) -> None:
         self.ib.market.watch_bars(ask.instrument, ask.interval_ns, ask.warmup, now)
 
-    def _bars_given_up(self, ask: asks.UnwatchBars, now: int) -> None:
-        self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
-
     def _bars_ended(self, ask: asks.UnwatchBars, now: int) -> None:
         self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
 
@@ -600,7 +597,6 @@ _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
     asks.Watch: Adapter._watch_asked,
     asks.Unwatch: Adapter._unwatch_asked,
     asks.WatchBars: Adapter._bars_asked,
-    asks.UnwatchBars: Adapter._bars_given_up,
     asks.UnwatchBars: Adapter._bars_ended,
     asks.Put: Adapter._put_asked,
 }
