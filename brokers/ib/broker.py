@@ -16,7 +16,7 @@ import numpy as np
 from brokers import order_entry, reported
 from brokers.fees import NO_REGULATORY, FeeModel
 from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, SubmitOrder
-from brokers.ib.events import FeeKnown, FillCorrected, OrderChanged, OrderFilled
+from brokers.ib.events import FeeKnown, FillCorrected, OrderChanged, OrderFilled, OrderResized
 from brokers.marker import Marker
 from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
 from papertape.core.compiled import entry_point
@@ -116,7 +116,7 @@ class IbBroker(Marker):
 
     # -- from the adapter -------------------------------------------------------------------------------------
 
-    def take(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def take(self, event: OrderChanged | OrderFilled | OrderResized | FeeKnown | FillCorrected) -> None:
         """Take in what the broker reported; the session's desk then tells whoever hears of it."""
         self._make_room(at_once=True)
         number = self._adopted.get(event.number, event.number)
@@ -129,6 +129,10 @@ class IbBroker(Marker):
             self._places.address, event.number - 1, event.quantity, event.price, event.fee, event.exchange_ts
         )
         self._reports[event.exec_id] = at
+
+    def _take_size(self, event: OrderResized) -> None:
+        if not self.status(event.number).is_final:
+            reported.take_size(self._places.address, event.number - 1, event.ts, event.quantity)
 
     def _take_fee(self, event: FeeKnown) -> None:
         reported.take_fee(self._places.address, self._reports[event.exec_id], event.fee)
@@ -173,6 +177,7 @@ class IbBroker(Marker):
 
 _TAKEN: dict[type, Callable[[IbBroker, Any], None]] = {
     OrderFilled: IbBroker._take_fill,
+    OrderResized: IbBroker._take_size,
     FeeKnown: IbBroker._take_fee,
     FillCorrected: IbBroker._take_correction,
     OrderChanged: IbBroker._take_status,

@@ -174,6 +174,14 @@ class ForeignFill(msgspec.Struct, frozen=True):
     order_ref: str
 
 
+class OrderResized(msgspec.Struct, frozen=True):
+    """TWS has another total quantity for an order of this run than was asked for: another order of its group has filled."""
+
+    number: int
+    quantity: float
+    ts: int
+
+
 class GuardOrdered(msgspec.Struct, frozen=True):
     """The account's guard closes what the run holds. ``number`` is not the run's own: it lies above all of those."""
 
@@ -231,6 +239,6 @@ class AccountReady(msgspec.Struct, frozen=True):
 
 Event = (
     TradeTick | QuoteTick | PriceImage | BarClosed | PastBars | DataChanged | InstrumentKnown | Answered | OrderChanged
-    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
+    | OrderFilled | OrderResized | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from brokers.ib import codes, commands, translate
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import Command
-from brokers.ib.events import Event, FeeKnown, FillCorrected, ForeignFill, Notice, OrderChanged, OrderFilled
+from brokers.ib.events import Event, FeeKnown, FillCorrected, ForeignFill, Notice, OrderChanged, OrderFilled, OrderResized
 from brokers.ib.records import (
     Commission,
     CompletedOrder,
@@ -236,8 +238,16 @@ class IbOrders:
             return
         self.open_refs.setdefault(entry.order_ref, []).append(record)
         self._note_perm_id(entry, order.perm_id)
+        if not entry.is_changing and 0.0 < order.quantity < entry.request.quantity - DUST:
+            self._resize(entry, order.quantity)
         entry.is_changing = False
         self._set_status(entry, record.status, entry.filled, math.nan, record.warning)
+
+    def _resize(self, entry: Entry, quantity: float) -> None:
+        """TWS has taken off what another order of the group filled (OCA type 2), or a parent did not."""
+        if not entry.status.is_final:
+            entry.request = msgspec.structs.replace(entry.request, quantity=quantity)
+            self._emit(OrderResized(entry.number, quantity, self._now))
 
     def _note_perm_id(self, entry: Entry, perm_id: int) -> None:
         if perm_id and perm_id not in entry.perm_ids:

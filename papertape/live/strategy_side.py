@@ -22,6 +22,7 @@ from brokers.ib.events import (
     InstrumentKnown,
     OrderChanged,
     OrderFilled,
+    OrderResized,
     PastBars,
     PriceImage,
 )
@@ -114,7 +115,15 @@ class StrategySide:
         """Everything that has happened, in order, and then whatever is due by ``now``."""
         self._now = now
         self.sync()
+        is_unheard = False
         for item in items:
+            if isinstance(item, _OF_ORDERS):  # what has come of orders together is known before any of it is heard
+                self.broker.take(item)
+                is_unheard = True
+                continue
+            if is_unheard:
+                self._hear()
+                is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
                 self._drive(self.session.step(item))
@@ -122,6 +131,8 @@ class StrategySide:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if is_unheard:
+            self._hear()
         if self.feed.next_due() <= now:
             for reply in self.feed.overdue(now):
                 self._drive(self.session.answered(reply))
@@ -140,10 +151,9 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
-        self.broker.take(event)
-        ts = event.ts if isinstance(event, OrderChanged) else self._now
-        self._drive(self.session.hear(max(ts, self.session.now)))
+    def _hear(self) -> None:
+        """Whoever hears of orders hears what the broker was told of them."""
+        self._drive(self.session.hear(max(self._now, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
         reply: Reply | None = event.reply
@@ -179,11 +189,8 @@ class StrategySide:
         self.broker.adopt(event.request, number, event.number, event.ts)
 
 
+_OF_ORDERS = (OrderChanged, OrderFilled, OrderResized, FeeKnown, FillCorrected)
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
-    OrderChanged: StrategySide._order,
-    OrderFilled: StrategySide._order,
-    FeeKnown: StrategySide._order,
-    FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
     PastBars: StrategySide._past,
