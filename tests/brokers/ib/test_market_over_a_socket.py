@@ -27,7 +27,7 @@ from papertape.core.requests import HistoryRequest, Reply, Request, ScanRequest,
 from papertape.core.series import Series, Tape
 from papertape.testing import start_gateway
 from tests.brokers.ib.asked import Asked, calendar
-from tests.gateway.played import at, quotes, trades
+from tests.gateway.june import at, quotes, trades
 
 pytest.importorskip("ibapi")
 
