@@ -180,6 +180,11 @@ class IbFeed:
         """When :meth:`overdue` is needed (UTC ns); NEVER where no question is open."""
         return min((each.deadline for each in self._questions), default=NEVER)
 
+    @property
+    def has_questions(self) -> bool:
+        """Whether a person is being asked something."""
+        return bool(self._questions)
+
     def is_open(self, request: ConfirmRequest) -> bool:
         """Whether a question still waits for its answer."""
         return any(each.request is request for each in self._questions)

@@ -7,7 +7,8 @@ socket, threads and queue can not happen here:
 1. One read of 64 KiB a turn, whatever its length: messages of exactly 4096 bytes pass as any other.
 2. Resolving, connecting and the handshake have one deadline together.
 3. Nothing that the peer sends raises: what can not be read is an Undecodable record.
-4. A message of a known number that made no callback was dropped by the client: an Undecodable record, too.
+4. A message of a known number that made no callback was dropped by the client: an Undecodable record, too. (Fields behind
+   those that the client reads are not looked at, here as there: a newer TWS may add some.)
 5. Connected is a record that only a finished handshake makes; a refusal is an error with a line that says what to do.
 6. One object is one connection. Nothing is left over for the next.
 """
@@ -25,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brokers.ib import compat
-from brokers.ib.callbacks import Callbacks
+from brokers.ib.callbacks import RECORDS_MAX, Callbacks
 from brokers.ib.codes import NOT_SENT
 from brokers.ib.commands import Command
 from brokers.ib.records import Connected, Disconnected, ErrorMessage, Record, Undecodable
@@ -79,14 +80,14 @@ class _Outbox:
 class IbGateway:
     """A connection to TWS or IB Gateway. It is made once, connected once and closed once; a new one is a new object."""
 
-    def __init__(self, *, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
+    def __init__(self, *, send_timeout_s: float = SEND_TIMEOUT_S, records_max: int = RECORDS_MAX) -> None:
         self.bytes_in = 0
         self.bytes_out = 0
         self.server_version = 0
         """What was agreed; 0 before."""
         self._send_timeout_s = send_timeout_s
         self._api = compat.load()
-        self._callbacks = Callbacks()
+        self._callbacks = Callbacks(records_max)
         self._outbox = _Outbox()
         self._client: Any = None
         self._decoder: Any = None

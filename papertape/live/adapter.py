@@ -15,10 +15,8 @@ from typing import Any
 import msgspec
 
 from brokers.ib import asks, events
-from brokers.ib.account import IbAccount
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
-from brokers.ib.fills import index_of
 from brokers.ib.gateway import IbGateway
 from brokers.ib.records import CurrentTime, Disconnected, Record
 from brokers.ib.registry import Registry
@@ -30,7 +28,7 @@ from papertape.core.model import NS_PER_S
 from papertape.core.series import Batch
 from papertape.core.state import Reason
 from papertape.live import entries
-from papertape.live.cash import CashWatch
+from papertape.live.account_books import AccountBooks
 from papertape.live.clock import SteppedClock, WallClock
 from papertape.live.entries import HEARD
 from papertape.live.inbox import Asks, Inbox, Item
@@ -94,13 +92,16 @@ class Adapter:
             ib=ib, supervisor=supervisor, submission=self.submission, writer=self.writer, inbox=inbox,
             say=self.say, leave=lambda now: ib.fail("the guard disconnected", now),
         )  # fmt: skip
+        self.books = AccountBooks(
+            account=ib.account, orders=ib.orders, supervisor=supervisor, registry=registry, writer=self.writer,
+            say=self.say, is_ready=lambda: ib.is_ready, speed=1.0 if ib.settings.in_lockstep else ib.settings.speed,
+        )  # fmt: skip
         self._connect = connect
         self._registry = registry
         self._clock = clock
         self._inbox = inbox
         self._asks = asked
         self._is_read_only = is_read_only
-        self._cash = CashWatch(1.0 if ib.settings.in_lockstep else ib.settings.speed)
         self._watched: set[int] = set()
         self._asked_ns = 0
         self._last_ts = 0
@@ -271,7 +272,7 @@ class Adapter:
         """An execution moved the account: its books follow at once, whoever's it is."""
         if not self._has_begun:
             return []
-        self._cash.moved(now)
+        self.books.moved(now)
         self._watch(event.instrument, now)
         return self._tripped(
             self.supervisor.fill(event.instrument, event.signed_quantity, event.price, math.nan, now), now
@@ -280,7 +281,7 @@ class Adapter:
     def _charged(self, event: events.Charged, now: int) -> list[Item]:
         if not self._has_begun:
             return []
-        self._cash.moved(now)
+        self.books.moved(now)
         return self._tripped(self.supervisor.pay(event.instrument, event.amount, event.currency, now), now)
 
     def _filled(self, event: events.OrderFilled, now: int) -> list[Item]:
@@ -333,39 +334,11 @@ class Adapter:
 
     def _account_ready(self, event: events.AccountReady, now: int) -> list[Item]:
         if not self._has_begun:
-            self._begin(now)
+            self._has_begun = True
+            for j in self.books.begin(self.kept, now):
+                self._watch(j, now)
         self.writer.note(now, entries.Expected(dict(self.ib.account.expected)))
-        account = self.ib.account
-        return [msgspec.structs.replace(event, cash=account.cash, rates=self._rates())]
-
-    def _rates(self) -> dict[str, float]:
-        return rates_in(self.supervisor.ledger.base, self.ib.account)
-
-    def _begin(self, now: int) -> None:
-        """The account is known for the first time in this process: the guard's books begin."""
-        account = self.ib.account
-        positions: dict[int, tuple[float, float]] = {}
-        for con_id, item in account.positions.items():
-            try:
-                j = index_of(self._registry, item.contract)
-            except UserError as error:
-                self.say(now, f"{error}; the account's guard does not see what it is worth")
-                continue
-            told = account.portfolio.get(con_id)
-            positions[j] = (item.quantity, told.price if told is not None else math.nan)
-        rates = self._rates()
-        self.supervisor.open(account.cash, rates, positions, now, self.kept, account.starting_stock_value)
-        self._has_begun = True
-        if self.kept is None:
-            kept = self.supervisor.thresholds
-            began = entries.Began(
-                account.id, self.supervisor.ledger.base, account.cash, rates,
-                {c: p.quantity for c, p in account.positions.items()}, dict(self.ib.orders.known_executions),
-                kept.floor, kept.peak_fraction, kept.guard_peak, kept.start,
-            )  # fmt: skip
-            self.writer.commit(now, began)
-        for j in positions:
-            self._watch(j, now)
+        return [msgspec.structs.replace(event, cash=self.ib.account.cash, rates=self.books.rates())]
 
     def _watch(self, j: int, now: int) -> None:
         """Follow the market of what the account holds, for its marks."""
@@ -376,21 +349,7 @@ class Adapter:
             self.ib.market.watch(j, now)
 
     def _look_at_account(self, now: int) -> None:
-        """Exchange rates and cash as TWS tells them now, against the books."""
-        supervisor, account = self.supervisor, self.ib.account
-        for currency, rate in self._rates().items():
-            if currency in supervisor.ledger.currencies and supervisor.rate(currency) != rate == rate:
-                supervisor.set_rate(currency, rate)
-        trips = [supervisor.check(now)]
-        if self.ib.is_ready:
-            books = {name: supervisor.cash(name) + supervisor.flows.get(name, 0.0) for name in account.cash
-                     if name in supervisor.ledger.currencies}  # fmt: skip
-            for currency, amount in self._cash.look(account.cash, account.cash_told, books, now):
-                self.writer.commit(now, entries.Flowed(currency, amount))
-                verb = "came into" if amount > 0.0 else "left"
-                self.say(now, f"{abs(amount):,.2f} {currency} {verb} the account without a trade: no profit or loss")
-                trips.append(supervisor.flow(currency, amount, now))
-        items = [item for trip in trips for item in self._tripped(trip, now)]
+        items = [item for trip in self.books.look(now) for item in self._tripped(trip, now)]
         if items:
             self._inbox.put(items)
 
@@ -500,15 +459,6 @@ def part(batch: Batch, begin: int, end: int) -> Batch:
         cut(batch.start), None if batch.origin is None else cut(batch.origin),
         ends=None if batch.ends is None else cut(batch.ends),
     )  # fmt: skip
-
-
-def rates_in(base: str, account: IbAccount) -> dict[str, float]:
-    """Units of ``base`` per unit of each currency; TWS tells them per unit of the account's own base currency. NaN unknown."""
-    told = account.rates
-    own = account.base or base
-    unit = 1.0 if own == base else told.get(base, math.nan)
-    rates = {currency: rate / unit for currency, rate in {**told, own: 1.0}.items()}
-    return {**rates, base: 1.0}
 
 
 _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {

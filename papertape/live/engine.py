@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from brokers.ib.commands import AskTime
 from brokers.ib.events import LinkState
 from brokers.ib.records import CurrentTime, Disconnected, Record
-from papertape.core.errors import PeerError
+from papertape.core.errors import JournalError, PeerError
 from papertape.core.timers import NEVER
 from papertape.live.adapter import Adapter
 from papertape.live.clock import SteppedClock, WallClock
@@ -24,6 +24,8 @@ MARKER_S = 120.0
 """Longest wait for a marker in lockstep."""
 END_S = 10.0
 """How long the end of a run waits for the broker to confirm that nothing works any more."""
+DISTRESS_S = 5.0
+"""The same, where the run ends because it can not go on."""
 STOP_S = 5.0
 """How long the end of a run waits for a handler to return."""
 MOST_TURNS = 10_000
@@ -67,6 +69,7 @@ class Engine:
         self.remaining: list[int] = []
         """Numbers of orders that still worked at the end."""
         self.look = look
+        self._owes_answer = False
         self._stop = threading.Event()
         self._strategy_done = threading.Event()
 
@@ -94,8 +97,7 @@ class Engine:
         except Exception as error:
             self.failure = error
             self.why = self.why or f"{type(error).__name__}: {error}"
-            p.adapter.halt(self.why)
-            self._flush()
+            self._cancel_in_distress(error)
             raise
         finally:
             self._close()
@@ -105,6 +107,7 @@ class Engine:
         p = self.parts
         adapter = p.adapter
         records, is_marked = self._until_marker()
+        self._owes_answer = is_marked
         for record in records:
             if isinstance(record, CurrentTime):
                 p.clock.heard(record.ts_s, 0)
@@ -120,9 +123,15 @@ class Engine:
             self.why = self.why or "the time has come"
             return False
         adapter.send_due()
-        if is_marked and adapter.gateway is not None:
-            adapter.gateway.send(AskTime())
+        self._answer()
         return True
+
+    def _answer(self) -> None:
+        """Answer the gateway's last marker, exactly once."""
+        gateway = self.parts.adapter.gateway
+        if self._owes_answer and gateway is not None:
+            self._owes_answer = False
+            gateway.send(AskTime())
 
     def _until_marker(self) -> tuple[list[Record], bool]:
         adapter = self.parts.adapter
@@ -145,13 +154,18 @@ class Engine:
     def _play(self) -> None:
         """Turns of both halves until neither has anything to do."""
         p = self.parts
-        for _ in range(MOST_TURNS):
+        turns = 0
+        while turns < MOST_TURNS:
+            turns += not p.side.feed.has_questions
             now = p.clock.now()
             p.side.play(p.inbox.take(), now)
             was_asked = p.adapter.answer_asks()
             p.adapter.pass_on(now)
             if not was_asked and not p.inbox:
-                return
+                if not p.side.feed.has_questions or self._stop.is_set():
+                    return
+                self.look()  # the market waits for the person's answer
+                p.inbox.wait(POLL_S)
         raise AssertionError("a strategy that asks for something at every answer never lets time pass")
 
     def _end_lockstep(self) -> None:
@@ -161,15 +175,16 @@ class Engine:
             self._play()
         if self.cancels:
             p.adapter.cancel_all()
-        p.adapter.send_due()
         deadline = time.monotonic() + END_S
-        while p.adapter.gateway is not None and p.adapter.ib.orders.working() and time.monotonic() < deadline:
-            if not self.cancels:
-                break
-            p.adapter.gateway.send(AskTime())
-            p.adapter.take(p.adapter.poll(0.2))
-            self._play()
+        while self.cancels and p.adapter.ib.orders.working() and time.monotonic() < deadline:
             p.adapter.send_due()
+            self._answer()
+            records = p.adapter.poll(0.2)
+            self._owes_answer = self._owes_answer or any(isinstance(each, CurrentTime) for each in records)
+            p.adapter.take(records)
+            self._play()
+            if p.adapter.gateway is None:
+                break
 
     # -- threads ----------------------------------------------------------------------------------------------
 
@@ -221,8 +236,28 @@ class Engine:
                 elif p.clock.now() > self.until:
                     self.stop("the time has come")
             self._end_threads()
+        except Exception as error:
+            self.failure = self.failure or error
+            self.stop(f"{type(error).__name__}: {error}")
+            self._cancel_in_distress(error)
+            raise
         finally:
             self._close()
+
+    def _cancel_in_distress(self, error: Exception) -> None:
+        """We can not go on, as where the journal can not be written: at least no order is left that nobody looks after."""
+        adapter = self.parts.adapter
+        if isinstance(error, JournalError):
+            adapter.writer.give_up()
+        deadline = time.monotonic() + DISTRESS_S
+        try:
+            adapter.halt(self.why)
+            adapter.cancel_all()
+            while adapter.ib.orders.working() and adapter.gateway is not None and time.monotonic() < deadline:
+                adapter.send_due()
+                adapter.take(adapter.poll(POLL_S))
+        except Exception as another:  # noqa: BLE001  # the first one is raised
+            error.add_note(f"and while orders were being cancelled: {another}")
 
     def _adapter_turn(self) -> None:
         p = self.parts
@@ -256,9 +291,6 @@ class Engine:
                 break
 
     # -- the end ----------------------------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        self.parts.adapter.send_due()
 
     def _close(self) -> None:
         adapter = self.parts.adapter

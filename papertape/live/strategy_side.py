@@ -27,8 +27,9 @@ from brokers.ib.events import (
     PriceImage,
 )
 from brokers.ib.registry import Registry
-from feeds.ib import past_batch
+from feeds.ib import IbFeed, past_batch
 from papertape.core.ports import WakeUp
+from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
@@ -42,9 +43,16 @@ class StrategySide:
     """Plays what comes out of the queue. ``busy_since_s`` is set (monotonic) while a handler runs, else 0."""
 
     def __init__(
-        self, session: Session, broker: IbBroker, registry: Registry, asks: Asks, wake: Callable[[], None]
+        self,
+        session: Session,
+        broker: IbBroker,
+        feed: IbFeed,
+        registry: Registry,
+        asks: Asks,
+        wake: Callable[[], None],
     ) -> None:
         self.session = session
+        self.feed = feed
         self.broker = broker
         self.asks = asks
         self.busy_since_s = 0.0
@@ -58,6 +66,8 @@ class StrategySide:
         self._now = 0
         self._registry = registry
         self._wake = wake
+        feed.sync = self.sync
+        feed.available = lambda: float(session.state.cash[0])
         broker.arrival = lambda number: session.desk.book.arrival[number - 1]
 
     # -- driving ----------------------------------------------------------------------------------------------
@@ -113,6 +123,9 @@ class StrategySide:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if self.feed.next_due() <= now:
+            for reply in self.feed.overdue(now):
+                self._drive(self.session.answered(reply))
         if self.has_begun and self.session.timers.due <= now:
             self._drive(self.session.pass_until(now))
 
@@ -136,7 +149,11 @@ class StrategySide:
         self._drive(self.session.hear(max(ts, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
-        self._drive(self.session.answered(event.reply))
+        reply: Reply | None = event.reply
+        if isinstance(event.reply.request, ConfirmRequest):  # a person's answer, which may have come too late
+            reply = self.feed.answer(event.reply.request, answer=bool(event.reply.value))
+        if reply is not None:
+            self._drive(self.session.answered(reply))
 
     def _image(self, event: PriceImage) -> None:
         if event.instrument in self.session.watchlist.watched:

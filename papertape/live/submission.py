@@ -114,7 +114,9 @@ class Submission:
         return None
 
     def stale(self, now: int) -> list[str]:
-        """Symbols of what the account holds that have no fresh data."""
+        """Symbols of what the account holds that have no fresh data; in lockstep a tape's data are as fresh as can be."""
+        if self._ib.settings.in_lockstep:
+            return []
         within = round(self._supervisor.settings.stale_s * NS_PER_S)
         if not within:
             return []

@@ -239,5 +239,12 @@ except ConfigError as error:
 """
 
 
+@pytest.mark.skipif(not compat.load().number_apart, reason="old clients need no protobuf")
+def test_without_protobuf_one_line_says_what_is_missing() -> None:
+    said = run(HIDDEN.format(hidden="google"))
+    assert said.startswith("google")
+    assert said.endswith(", which ibapi needs, is not installed: pip install 'papertape[ib]'")
+
+
 def test_without_the_client_everything_can_be_imported_and_one_line_says_what_to_install() -> None:
     assert run(HIDDEN.format(hidden="ibapi")) == "ibapi is not installed: pip install 'papertape[ib]'"

@@ -14,6 +14,7 @@ import pytest
 from brokers.ib import commands as do
 from brokers.ib import compat
 from brokers.ib.gateway import IbGateway
+from brokers.ib.market import ROUND_LOT, SHARES_SINCE
 from brokers.ib.records import (
     Commission,
     ContractRecord,
@@ -30,9 +31,9 @@ from brokers.ib.records import (
     TickTrade,
     Undecodable,
 )
-from brokers.ib.translate import SIZES_IN_SHARES_SINCE, execution_ts, rt_volume, side_of, units_of_size
+from brokers.ib.translate import execution_ts, rt_volume, side_of
 from feeds.load import load_tape
-from papertape.core.model import NS_PER_S, Instrument, Side
+from papertape.core.model import NS_PER_S, Side
 from papertape.core.series import Tape
 from papertape.testing import SimulatedGateway, start_gateway
 from tests.brokers.ib.peers import WITHIN_S, until
@@ -83,7 +84,7 @@ def test_an_order_is_placed_filled_and_paid_for_in_records(gateway: IbGateway) -
     assert (trade.request_id, trade.price, trade.size) == (1, 10.0, 100.0)
     volume = rt_volume(next(r.text for r in ticks if isinstance(r, TickString) and r.type == 48))
     assert volume is not None
-    units = units_of_size(Instrument("AAA"), gateway.server_version, SIZES_IN_SHARES_SINCE)
+    units = ROUND_LOT if gateway.server_version < SHARES_SINCE else 1.0
     assert (volume.price, volume.size * units) == (10.0, 100.0)
 
     assert gateway.send(

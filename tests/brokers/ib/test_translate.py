@@ -11,9 +11,6 @@ from hypothesis import strategies as st
 
 from brokers.ib.records import ContractDetails, ContractRecord
 from brokers.ib.translate import (
-    HISTORY_IN_SHARES_SINCE,
-    SIZES_IN_SHARES_SINCE,
-    VOLUMES_IN_SHARES_SINCE,
     contract_of,
     execution_key,
     history_terms,
@@ -28,7 +25,6 @@ from brokers.ib.translate import (
     scan_command,
     side_of,
     status_of,
-    units_of_size,
 )
 from gateway.contracts import Contracts
 from gateway.history_terms import SIZES, read_span
@@ -230,6 +226,7 @@ def test_a_price_on_a_step_stays_where_it_is_however_it_was_computed(steps: int,
         ({"type": OrderType.TRAIL_LIMIT, "trail": 0.1}, "needs a limit offset"),
         ({"quantity": math.nan}, "quantity nan"),
         ({"quantity": 0.0}, "quantity 0"),
+        ({"tif": TimeInForce.GTD}, "GTD needs a time"),
     ],
 )
 def test_an_order_with_a_term_missing_is_never_sent(terms: dict[str, object], said: str) -> None:
@@ -377,13 +374,6 @@ def test_tws_takes_every_length_and_every_size_that_is_asked(sessions: int | Non
 def test_a_bar_that_tws_does_not_have_is_refused_with_those_it_has(bar: str) -> None:
     with pytest.raises(UserError, match=r"has no bars of .*; it has 1 secs, 5 secs"):
         history_terms(duration("1 D"), duration(bar))
-
-
-@pytest.mark.parametrize("since", [SIZES_IN_SHARES_SINCE, HISTORY_IN_SHARES_SINCE, VOLUMES_IN_SHARES_SINCE])
-def test_sizes_of_us_stocks_are_in_round_lots_at_old_versions_and_all_others_are_not(since: int) -> None:
-    stock, foreign, future = INSTRUMENTS[0], INSTRUMENTS[3], INSTRUMENTS[6]
-    assert [units_of_size(each, since - 1, since) for each in (stock, foreign, future)] == [100.0, 1.0, 1.0]
-    assert units_of_size(stock, since, since) == 1.0
 
 
 def test_a_scan_asks_for_every_filter_by_the_name_that_tws_has_for_it() -> None:
