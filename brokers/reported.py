@@ -85,21 +85,6 @@ def correct_fill(places: int, at: int, quantity: float, price: float, ts: int) -
 
 
 @compiled
-def take_size(places: int, row: int, ts: int, quantity: float) -> None:
-    """A working order's total quantity is another one; where all of that has filled the order has."""
-    books = books_at(places)
-    o = books.orders[row]
-    o.quantity = max(quantity, o.filled)
-    done = o.quantity - o.filled <= DUST
-    if done:
-        o.status = FILLED
-        report(places, row, ts, 0, 0.0, np.nan, 0.0)
-    settle_orders(places, o.instrument)
-    if done:
-        release_children(places, ts, False)
-
-
-@compiled
 def take_status(places: int, row: int, ts: int, status: int, reason: int) -> None:
     """Give a working order another status that does not end it, and report it."""
     books = books_at(places)

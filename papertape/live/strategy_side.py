@@ -20,9 +20,9 @@ from brokers.ib.events import (
     FillCorrected,
     GuardOrdered,
     InstrumentKnown,
+    OrderAmended,
     OrderChanged,
     OrderFilled,
-    OrderResized,
     PastBars,
     PriceImage,
 )
@@ -118,7 +118,7 @@ class StrategySide:
         is_unheard = False
         for item in items:
             if isinstance(item, _OF_ORDERS):  # what has come of orders together is known before any of it is heard
-                self.broker.take(item)
+                self._take(item)
                 is_unheard = True
                 continue
             if is_unheard:
@@ -150,6 +150,11 @@ class StrategySide:
             self.session.add_instrument(self._registry.instruments[len(self.session.symbols)])
 
     # -- what is no market event ------------------------------------------------------------------------------
+
+    def _take(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
+        self.broker.take(event)
+        if isinstance(event, OrderAmended) and event.text:  # a change was refused; the terms are the old ones again
+            self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
 
     def _hear(self) -> None:
         """Whoever hears of orders hears what the broker was told of them."""
@@ -189,7 +194,7 @@ class StrategySide:
         self.broker.adopt(event.request, number, event.number, event.ts)
 
 
-_OF_ORDERS = (OrderChanged, OrderFilled, OrderResized, FeeKnown, FillCorrected)
+_OF_ORDERS = (OrderChanged, OrderAmended, OrderFilled, FeeKnown, FillCorrected)
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
