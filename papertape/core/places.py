@@ -23,6 +23,8 @@ _TERMS = Terms(_F8, _F8, _F8, _F8)  # type: ignore[arg-type]
 _EVENTS = Events(_U1, _I4, _I8, _F8, _F8, _F8, _F8, _F8, _I8, _I8, _I8, _I8)  # type: ignore[arg-type]
 TERMS_AT = len(_BOOKS)
 EVENTS_AT = TERMS_AT + len(_TERMS)
+FEW = 16
+"""Batches of so many events or fewer are copied to where earlier ones were: naming new places costs more than that."""
 ARRAYS = EVENTS_AT + len(_EVENTS)
 """Rows of the table, an array each: first those of the books, then those of the terms, then those of the events."""
 
@@ -30,11 +32,15 @@ ARRAYS = EVENTS_AT + len(_EVENTS)
 class Places:
     """A table of places and the arrays in them, which live as long as it does. ``address`` is what kernels take."""
 
-    __slots__ = ("_arrays", "_table", "address", "books")
+    __slots__ = ("_arrays", "_few", "_has_few", "_lengths", "_table", "address", "books")
 
     def __init__(self, books: Books, terms: Terms) -> None:
         self._table: I8 = np.zeros((ARRAYS, 2), np.int64)
         self._arrays: dict[int, NDArray[Any]] = {}
+        self._few = Events(*(np.zeros(FEW, dtype) for dtype in _EVENTS))
+        self._has_few = False
+        """Whether the table names the arrays of few events."""
+        self._lengths = self._table[EVENTS_AT:, 1]
         self.address = int(self._table.ctypes.data)
         self.put_books(books)
         self._put(TERMS_AT, terms, _TERMS)
@@ -45,8 +51,19 @@ class Places:
         self._put(0, books, _BOOKS)
 
     def put_events(self, events: Events) -> None:
-        """Work on these events from now on."""
-        self._put(EVENTS_AT, events, _EVENTS)
+        """Work on these events from now on. A few are copied: what is written to them afterwards is not seen."""
+        if len(events.ts) > FEW or len(events.block_ts) > FEW:
+            self._has_few = False
+            self._put(EVENTS_AT, events, _EVENTS)
+            return
+        if not self._has_few:
+            self._has_few = True
+            self._put(EVENTS_AT, self._few, _EVENTS)
+        for k, (array, few) in enumerate(zip(events, self._few, strict=True)):
+            assert array.dtype == few.dtype, "an array of another type would be misread"
+            n = len(array)
+            few[:n] = array
+            self._lengths[k] = n
 
     def _put(self, begin: int, arrays: Sequence[NDArray[Any]], types: Sequence[Any]) -> None:
         for k, (array, dtype) in enumerate(zip(arrays, types, strict=True), begin):
