@@ -159,6 +159,7 @@ class IbOrders:
         if entry is None or entry.status.is_final or (entry.is_cancelling and not again):
             return False
         entry.is_cancelling = True
+        entry.is_cancel_lost = entry.status is OrderStatus.UNKNOWN
         self.request(commands.CancelOrder(entry.order_id))
         return True
 

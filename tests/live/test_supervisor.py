@@ -105,6 +105,7 @@ def backtested(rows: list[tuple[int, int, float]], script: dict[int, tuple[str, 
         guard=guard, ledger=ledger, journal=MemoryJournal(state), calendar=session_times("XNYS", OPEN, OPEN + 3 * DAY),
     )  # fmt: skip
     client.bind(session, list(NAMES))
+    guard.arm()
     drive(session, session.begin(OPEN))
     for row in rows:
         drive(session, session.step(batch([row])))

@@ -578,7 +578,6 @@ def test_a_cancel_that_could_not_be_sent_is_sent_after_the_break() -> None:
     linked.break_off()
     assert linked.ib.orders.cancel(1)
     assert linked.sent_of(c.CancelOrder) == []
-    linked.break_off()
     linked.come_back()
     assert [each.order_id for each in linked.sent_of(c.CancelOrder)] == [entry.order_id]
 
