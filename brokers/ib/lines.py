@@ -249,6 +249,11 @@ class Line:
         elif self._has_image:
             self._emit_image(now)
 
+    def tell_known(self) -> None:
+        """Tell the prices that are known as an image, as of when something last came."""
+        if self._begun and not self._has_image:
+            self._emit_image(self.received)
+
     def _emit_image(self, now: int) -> None:
         self._has_image = False
         self._emit(PriceImage(self.instrument, now, self._last, self._told[0], self._told[2]))

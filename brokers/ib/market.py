@@ -53,8 +53,7 @@ ROUND_LOT = 100.0
 RETRIES = 3
 """How often a line that TWS ended is asked for again."""
 _KINDS: Mapping[int, DataKind] = {1: DataKind.LIVE, 2: DataKind.FROZEN, 3: DataKind.DELAYED, 4: DataKind.DELAYED}
-_PARTLY = frozenset({10090, 10091})
-"""Codes of lines that lack something and go on."""
+_PARTLY = frozenset({10090, 10091})  # codes of lines that lack something and go on
 _ONE_SIDED = frozenset({InstrumentType.CASH, InstrumentType.INDEX})
 """Types that have no trades tick by tick at TWS."""
 
@@ -108,10 +107,11 @@ class MarketData:
     # -- what is wanted ---------------------------------------------------------------------------------------
 
     def watch(self, j: int, now: int) -> None:
-        """Deliver an instrument's trades and quotes; as often as asked for it must be given up."""
+        """Deliver an instrument's trades and quotes until given up as often; who comes second is told what is known."""
         found = self._watched.get(j)
         if found is not None:
             found.watchers += 1
+            found.line.tell_known()
             return
         watched = self._watched[j] = Watched(self._line(j))
         if self._is_up:
@@ -222,7 +222,7 @@ class MarketData:
         self._subscribe(watched)
 
     def mark_stale(self, reason: str, now: int) -> None:
-        """Nothing fresh comes until a line delivers again."""
+        """Nothing fresh comes until a line does."""
         for watched in self._watched.values():
             watched.line.flush(now)
             watched.stale = reason
@@ -282,18 +282,18 @@ class MarketData:
         line = self._heard(record.request_id, now) if record.type in PRICES else None
         if line is not None and self._may_be(line, record.type, now):
             line.price(record.type, record.price, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _size(self, record: TickSize, now: int) -> bool:
         line = self._heard(record.request_id, now) if record.type in SIZES else None
         if line is not None and self._may_be(line, record.type, now):
             line.size(record.type, record.size, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _text(self, record: TickString, now: int) -> bool:
         if (line := self._heard(record.request_id, now)) is not None:
             line.text(record.type, record.text, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _may_be(self, line: Line, tick: int, now: int) -> bool:
         """Whether a tick may be used: delayed ones are, where that is allowed, and then the line says so."""

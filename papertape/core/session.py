@@ -215,6 +215,8 @@ class Session:
             self._group.keep()
         watchlist.subscriptions.close(i)
         self._batch = None
+        if self._group is not None and batch.ends is not None:
+            yield from self._close_group()  # a live feed tells bars of one time as a whole
 
     def _pass_time(self, t: int) -> Iterator[WakeUp]:
         """Everything that is due strictly before an event at ``t``: bars of a finished time, timers, replies."""

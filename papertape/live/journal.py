@@ -50,6 +50,8 @@ CHECKPOINT_BYTES_MAX = 4 << 20
 """The size at which an order's commit does not wait for a group of notes to do that."""
 BUSY_S = 5.0
 """How long one who reads may hold up what needs the whole file (its opening and closing)."""
+WRITE_BUSY_S = 0.5
+"""How long another program that writes to the file, which none should, may hold up a commit."""
 
 _FRAME_BYTES = 4_120
 """A page in the log; a commit writes at least one."""
@@ -67,9 +69,9 @@ _SELECT = "SELECT seq, ts, kind, CAST(body AS BLOB), crc FROM entries"
 
 _DAMAGED = "the journal is damaged ({}); look at the run's orders at the broker, do not resume it, and begin a new run"
 _UNREACHABLE = "the journal cannot be read and written here ({}); mend that, and resume the run then"
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _TROUBLE: Mapping[int, str] = {
-    sqlite3.SQLITE_BUSY: "the journal is in use by another program ({}); close that, and resume the run then",
-    sqlite3.SQLITE_LOCKED: "the journal is in use by another program ({}); close that, and resume the run then",
+    **dict.fromkeys(_IN_USE, "the journal is in use by another program ({}); close that, and resume the run then"),
     sqlite3.SQLITE_FULL: "there is no room on the disk ({}); make some, and resume the run then",
     sqlite3.SQLITE_IOERR: _UNREACHABLE,
     sqlite3.SQLITE_CANTOPEN: _UNREACHABLE,
@@ -260,7 +262,8 @@ class Journal:
             with contextlib.suppress(sqlite3.Error):  # it is rolled back already, or the next opening does it
                 database.rollback()
             if isinstance(error, sqlite3.Error):
-                what = f"the journal cannot be written ({self._failure}); trading stops: mend the disk, then resume"
+                mend = "close the program that uses it" if _code(error) in _IN_USE else "mend the disk"
+                what = f"the journal cannot be written ({self._failure}); trading stops: {mend}, then resume"
                 raise JournalError(f"{self.path}: {what}") from error
             raise
 
@@ -333,6 +336,7 @@ def _make_durable(database: sqlite3.Connection, path: Path) -> None:
     (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise DataError("this file system cannot hold a journal (no shared memory); name another", path=str(path))
+    database.execute(f"PRAGMA busy_timeout = {int(WRITE_BUSY_S * 1_000)}")
     database.execute("PRAGMA wal_autocheckpoint = 0")  # an order's commit seldom waits for one: see _write
 
 

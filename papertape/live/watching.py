@@ -12,12 +12,14 @@ from brokers.ib.events import Event, LinkState
 from feeds.record_thread import RecordThread
 from feeds.recorder import Recorder
 from papertape.live.assembly import LiveRun
-from papertape.live.control import Control, RunFolderLock
+from papertape.live.control import Control, Halt, RunFolderLock
 from papertape.live.notify import Notable, Notification, Notifier, parse_target
 from papertape.live.overview import Overview
 from papertape.live.screen import open_screen
 
 SHOW_EVERY_S = 0.25
+HALT_S = 4.0
+"""How long the broker may take to confirm the cancels of a halt before who asked for it is told that it has not."""
 
 
 class Watching:
@@ -41,6 +43,9 @@ class Watching:
         self.said: list[str] = []
         """What is to be said at the end: recordings and notifications that failed."""
         self._shown_s = 0.0
+        self._halt: Halt | None = None
+        self._halt_until = 0.0
+        self._said_working = -1
         self._link = LinkState.READY
         self._was_tripped = self._was_halted = self._was_mismatched = False
         self._recorder = None if record is None else _recorder(run, Path(record))
@@ -51,8 +56,9 @@ class Watching:
         adapter = self._run.parts.adapter
         if halt is not None:
             adapter.halt(halt.text())
-            working = len(adapter.ib.orders.working())
-            self._control.answer(halt, f"halted; the cancel of {working} working order(s) was asked for", is_done=True)
+            self._halt, self._halt_until = halt, time.monotonic() + HALT_S
+        if self._halt is not None:
+            self._answer_halt(self._halt)
         now_s = time.monotonic()
         if now_s - self._shown_s < SHOW_EVERY_S:
             return
@@ -62,6 +68,19 @@ class Watching:
             self.screen.show(status)
         self._control.tell(status, now_s)
         self._notify_changes()
+
+    def _answer_halt(self, halt: Halt) -> None:
+        """Say what became of the working orders: at once, and again when none works any more, or too late."""
+        working = len(self._run.parts.adapter.ib.orders.working())
+        if not working:
+            self._control.answer(halt, "halted; no order works", is_done=True)
+            self._halt = None
+        elif time.monotonic() > self._halt_until:
+            self._control.answer(halt, f"halted; {working} order(s) may still work: cancel them in TWS", is_done=True)
+            self._halt = None
+        elif self._said_working != working:
+            self._said_working = working
+            self._control.answer(halt, f"halted; {working} order(s) are being cancelled", is_done=False)
 
     def _notify_changes(self) -> None:
         adapter = self._run.parts.adapter

@@ -17,7 +17,7 @@ from gateway.protocol.replies import Execution, OrderStatus, Reply, TickPrice, T
 from gateway.protocol.requests import CurrentTime, MarketData, PlaceOrder, Request, StartApi
 from papertape.core.errors import ConfigError, PeerError
 from papertape.core.timers import NEVER
-from tests.brokers.tapes import OPEN, S, trades
+from tests.brokers.tapes import OPEN, S, ns, trades
 from tests.gateway.desk import VERSION, Desk, fills, order, stock, told
 
 TAPE = trades("AAPL", *((k + 1, 100.0 + k) for k in range(8)))
@@ -27,7 +27,7 @@ class Rounds:
     """A Tws in lockstep with some clients, whose answers come in an order of the test's choice."""
 
     def __init__(self, *ids: int, series: Any = TAPE, **settings: Any) -> None:
-        self.desk = Desk(*(series if isinstance(series, list) else [series]), start=0.5, **settings)
+        self.desk = Desk(*(series if isinstance(series, list) else [series]), start=ns(0.5), **settings)
         self.desk.tws.disconnect(self.desk.one)
         self.tws = self.desk.tws
         self.lockstep = Lockstep(self.tws, ids)

@@ -263,8 +263,23 @@ def test_a_reader_that_stays_does_not_hold_up_who_writes(path: Path, journal: Jo
     assert len(durable(path)) == 31
 
 
+def test_another_program_that_writes_to_it_ends_the_writing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "WRITE_BUSY_S", 0.01)
+    with Journal.create(path, HEADER) as journal, closing(sqlite3.connect(path, isolation_level=None)) as database:
+        journal.commit(TS, "intent", b"a")
+        database.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            JournalError, match=r"\(database is locked\); trading stops: close the program that uses it"
+        ):
+            journal.commit(TS, "intent", b"b")
+        database.execute("ROLLBACK")
+        with pytest.raises(JournalError, match="takes nothing more"):
+            journal.commit(TS, "intent", b"b")
+    assert durable(path) == [b"a"]
+
+
 def test_a_journal_is_closed_though_somebody_reads_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "BUSY_S", 0.01)
+    monkeypatch.setattr(subject, "WRITE_BUSY_S", 0.01)
     journal = Journal.create(path, HEADER)
     journal.note(TS, "status", b"a")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as database:
