@@ -227,11 +227,8 @@ def past_wake_ups(batch: Batch, wakes: Wakes, symbols: Sequence[str], handlers: 
 
 
 def plays_in_runs(batch: Batch, wakes: Wakes, handlers: Handlers) -> bool:
-    """Whether a batch's events can be driven through one plain handler in runs.
-
-    A single event, as a live feed often has, is not worth the copy of the marks that a run begins with.
-    """
-    if not wakes.is_all or not batch.uniform or len(batch) == 1:
+    """Whether a batch's events can be driven through one plain handler in runs."""
+    if not wakes.is_all or not batch.uniform:
         return False
     kind = int(batch.kind[0])
     if kind == TRADE:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from papertape.core.addresses import array_at
 from papertape.core.compiled import compiled
-from papertape.core.series import I8, Events
+from papertape.core.series import I8, Batch, Events
 from papertape.core.state import ACCOUNT, BUCKET, INSTRUMENT, ORDER, REPORT, Books, Terms
 
 _F8, _I8, _I4, _U1 = np.dtype("f8"), np.dtype("i8"), np.dtype("i4"), np.dtype("u1")
@@ -32,11 +32,12 @@ ARRAYS = EVENTS_AT + len(_EVENTS)
 class Places:
     """A table of places and the arrays in them, which live as long as it does. ``address`` is what kernels take."""
 
-    __slots__ = ("_arrays", "_cells", "_table", "address", "books")
+    __slots__ = ("_arrays", "_cells", "_event_bytes", "_table", "address", "books")
 
     def __init__(self, books: Books, terms: Terms) -> None:
         self._table: I8 = np.zeros((ARRAYS, 2), np.int64)
         self._cells = memoryview(self._table.reshape(-1))
+        self._event_bytes = self._cells[2 * EVENTS_AT :].cast("B")
         self._arrays: list[NDArray[Any] | None] = [None] * ARRAYS
         self.address = int(self._table.ctypes.data)
         self.put_books(books)
@@ -50,6 +51,17 @@ class Places:
     def put_events(self, events: Events) -> None:
         """Work on these events from now on."""
         self._put(EVENTS_AT, events, _EVENTS)
+
+    def put_batch(self, batch: Batch) -> Events:
+        """Work on a batch's events from now on; returns them. Another table that gets the same batch has less to do."""
+        events = batch.events()
+        if batch.cells is None:
+            self._put(EVENTS_AT, events, _EVENTS)
+            batch.cells = bytes(self._event_bytes)
+        else:
+            self._arrays[EVENTS_AT:] = events
+            self._event_bytes[:] = batch.cells
+        return events
 
     def _put(self, begin: int, arrays: Sequence[NDArray[Any]], types: Sequence[Any]) -> None:
         cells, held = self._cells, self._arrays

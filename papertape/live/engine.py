@@ -269,7 +269,7 @@ class Engine:
         due = p.journal.due_in_s(time.monotonic())
         records = p.adapter.poll(0.0 if p.asks else POLL_S if due is None else max(0.0, min(due, POLL_S)))
         if records:
-            p.adapter.take(records)
+            p.adapter.hear(records)
             p.adapter.pass_time()
         if p.adapter.answer_asks():
             p.adapter.send_due()  # an order leaves before anything else is seen to
