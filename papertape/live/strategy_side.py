@@ -64,6 +64,8 @@ class StrategySide:
         self.began_ts = 0
         self.starting_equity = math.nan
         self._now = 0
+        self._owes_wake = False
+        """Whether the adapter's thread does not know yet that something was asked for."""
         self._registry = registry
         self._wake = wake
         feed.sync = self.sync
@@ -73,8 +75,10 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned."""
+        """Call each handler in turn; what it asked for is handed on when it has returned, before another is called."""
         for handler, event in wakes:
+            if self._owes_wake:
+                self._wake_adapter()
             began = self.busy_since_s = time.monotonic()
             self.busy_in = getattr(handler, "__name__", "a handler")
             try:
@@ -85,10 +89,13 @@ class StrategySide:
                 self.busy_since_s = 0.0
             if time.monotonic() - began > SLOW_HANDLER_S:
                 self._slow(time.monotonic() - began)
-            if self.asks.flush():
-                self._wake()
-        if self.asks.flush():
-            self._wake()
+            self._owes_wake = self.asks.flush() or self._owes_wake
+        self._owes_wake = self.asks.flush() or self._owes_wake
+
+    def _wake_adapter(self) -> None:
+        """Have the adapter's thread look at what was asked for. It wants Python then, so this is the last thing done."""
+        self._owes_wake = False
+        self._wake()
 
     def _slow(self, took_s: float) -> None:
         self.slow_handlers += 1
@@ -128,11 +135,15 @@ class StrategySide:
                 self._drive(self.session.answered(reply))
         if self.has_begun and self.session.timers.due <= now:
             self._drive(self.session.pass_until(now))
+        if self._owes_wake:
+            self._wake_adapter()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
         if self.has_begun:
             self._drive(self.session.finish(now))
+            if self._owes_wake:
+                self._wake_adapter()
 
     def sync(self) -> None:
         """Know every instrument that the run has come to know."""

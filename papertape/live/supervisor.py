@@ -219,8 +219,8 @@ class Supervisor:
     @property
     def held(self) -> list[int]:
         """Instruments that the account holds."""
-        n = len(self.ledger.instruments)
-        return [j for j in range(n) if self.state.instruments["quantity"][j] != 0.0]
+        quantities = self.state.instruments["quantity"][: len(self.ledger.instruments)]
+        return [j for j, quantity in enumerate(quantities.tolist()) if quantity != 0.0]
 
     def fill(self, j: int, signed_quantity: float, price: float, fee: float, ts: int) -> Trip | None:
         """An execution in the account, whoever's; a fee that is not known yet (NaN) is booked when it is.
