@@ -122,7 +122,15 @@ class StrategySide:
         """Everything that has happened, in order, and then whatever is due by ``now``."""
         self._now = now
         self.sync()
+        is_unheard = False
         for item in items:
+            if isinstance(item, _OF_ORDERS):  # what has come of orders together is known before any of it is heard
+                self._take(item)
+                is_unheard = True
+                continue
+            if is_unheard:
+                self._hear()
+                is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
                 self._drive(self.session.step(item))
@@ -130,6 +138,8 @@ class StrategySide:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if is_unheard:
+            self._hear()
         if self.feed.next_due() <= now:
             for reply in self.feed.overdue(now):
                 self._drive(self.session.answered(reply))
@@ -152,12 +162,14 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def _take(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        if isinstance(event, OrderAmended):
+        if isinstance(event, OrderAmended) and event.text:  # a change was refused; the terms are the old ones again
             self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
-        ts = event.ts if isinstance(event, OrderChanged | OrderAmended) else self.session.now
-        self._drive(self.session.hear(max(ts, self.session.now)))
+
+    def _hear(self) -> None:
+        """Whoever hears of orders hears what the broker was told of them."""
+        self._drive(self.session.hear(max(self._now, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
         reply: Reply | None = event.reply
@@ -193,12 +205,8 @@ class StrategySide:
         self.broker.adopt(event.request, number, event.number, event.ts)
 
 
+_OF_ORDERS = (OrderChanged, OrderAmended, OrderFilled, FeeKnown, FillCorrected)
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
-    OrderChanged: StrategySide._order,
-    OrderAmended: StrategySide._order,
-    OrderFilled: StrategySide._order,
-    FeeKnown: StrategySide._order,
-    FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
     PastBars: StrategySide._past,

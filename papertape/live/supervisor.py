@@ -377,9 +377,10 @@ class Supervisor:
         return float(r["last"]) if is_fresh else math.nan
 
     def flattening(self, quantities: Mapping[int, float]) -> list[Approved]:
-        """Approved market orders that close ``quantities`` (by instrument), as far as the account holds them."""
+        """Approved market orders that close ``quantities`` (by instrument), as far as the account holds them; by symbol."""
         found = []
-        for j, quantity in quantities.items():
+        symbols = self._registry.symbols
+        for j, quantity in sorted(quantities.items(), key=lambda each: symbols[each[0]]):
             held = self.quantity(j)
             size = min(abs(quantity), abs(held))
             if size > 0.0 and quantity * held > 0.0:
