@@ -23,7 +23,7 @@ class SteppedClock:
 
 
 class WallClock:
-    """The clock of this machine, moved to agree with TWS's, and never back.
+    """The clock of this machine, moved to agree with TWS's, and never back once that was heard.
 
     TWS tells whole seconds, so what it says bounds the difference from both sides: it was at least ``ts_s`` when the
     answer came, and less than ``ts_s + 1`` when it was asked. Where no difference is between the bounds, there is none.
@@ -38,6 +38,7 @@ class WallClock:
         self._least, self._most = -(2**62), 2**62
         self._offset = 0
         self._last = 0
+        self._was_heard = False
 
     def _raw(self, monotonic_ns: int) -> int:
         return self._start + round((monotonic_ns - self._began_ns) * self.speed)
@@ -56,6 +57,9 @@ class WallClock:
             self._least, self._most = least, most
         if not self._least <= self._offset <= self._most:
             self._offset = self._least if abs(self._least) < abs(self._most) else self._most
+        if not self._was_heard:  # nothing has happened yet, so the clock may still be set back
+            self._was_heard = True
+            self._last = 0
 
     @property
     def difference_s(self) -> float:

@@ -20,6 +20,7 @@ from brokers.ib.events import (
     FillCorrected,
     GuardOrdered,
     InstrumentKnown,
+    OrderAmended,
     OrderChanged,
     OrderFilled,
     PastBars,
@@ -140,9 +141,11 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def _order(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        ts = event.ts if isinstance(event, OrderChanged) else self.session.now
+        if isinstance(event, OrderAmended):
+            self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
+        ts = event.ts if isinstance(event, OrderChanged | OrderAmended) else self.session.now
         self._drive(self.session.hear(max(ts, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
@@ -181,6 +184,7 @@ class StrategySide:
 
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     OrderChanged: StrategySide._order,
+    OrderAmended: StrategySide._order,
     OrderFilled: StrategySide._order,
     FeeKnown: StrategySide._order,
     FillCorrected: StrategySide._order,

@@ -16,7 +16,7 @@ from papertape.core.series import Tape
 from papertape.live.settings import LiveSettings
 from papertape.live.simulated import paper_run, paper_settings, serve_tape
 from strategies.sma_cross import SmaCross
-from tests.gateway.played import at, bars, trades
+from tests.gateway.june import at, bars, trades
 
 pytest.importorskip("ibapi")
 

@@ -15,7 +15,7 @@ from brokers.ib.records import Connected, NextValidId, Record
 from brokers.ib.registry import Registry
 from papertape.calendar import session_times
 from papertape.core.model import NS_PER_S, Instrument, SessionTimes
-from tests.gateway.played import at
+from tests.gateway.june import at
 
 NOW = at(4, "10:00:00")
 

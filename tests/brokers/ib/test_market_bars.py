@@ -26,7 +26,7 @@ from papertape.core.errors import UserError
 from papertape.core.model import NS_PER_S
 from papertape.core.timers import NEVER
 from tests.brokers.ib.asked import NOW, Asked, calendar
-from tests.gateway.played import at
+from tests.gateway.june import at
 
 
 def bar(request: int, start: int, close: float = 10.0, volume: float = 100.0, kind: type = HistoryBar) -> Any:

@@ -27,7 +27,7 @@ from papertape.core.requests import HistoryRequest, Reply, Request, ScanRequest,
 from papertape.core.series import Series, Tape
 from papertape.testing import start_gateway
 from tests.brokers.ib.asked import Asked, calendar
-from tests.gateway.played import at, quotes, trades
+from tests.gateway.june import at, quotes, trades
 
 pytest.importorskip("ibapi")
 
@@ -73,9 +73,15 @@ class Played(Asked):
 
     def __init__(self, at_each: Callable[[Played], None], *, until: int = END, **settings: Any) -> None:
         gateway_settings = settings.pop("gateway", GatewaySettings(limits=EASY))
+        scenario = settings.pop("scenario", None)
         super().__init__(*SYMBOLS, version=0, in_lockstep=True, **settings)
         simulated = start_gateway(
-            TAPE, lockstep=[1], start="2024-06-04T09:29:58", end="2024-06-04T09:34:10", settings=gateway_settings
+            TAPE,
+            lockstep=[1],
+            start="2024-06-04T09:29:58",
+            end="2024-06-04T09:34:10",
+            settings=gateway_settings,
+            scenario=scenario,
         )
         self._is_done = False
         with simulated:
@@ -100,7 +106,7 @@ class Played(Asked):
                 records += self.gateway.poll(5.0)
             self.now = max(self.now if not is_first else 0, records[-1].ts_s * NS_PER_S)
             self.tell(*records)
-            if is_first:
+            if is_first or any(getattr(record, "code", 0) == 1101 for record in records):
                 is_first = False
                 self.market.resubscribe(self.now)
             self.settle()
@@ -153,6 +159,29 @@ def test_every_trade_and_quote_of_the_tape_comes_once_from_either_source(
         rows = list(zip(*(column.tolist() for column in series.columns), strict=True))
         changes = [row for k, row in enumerate(rows) if k == 0 or row != rows[k - 1]]
         assert [(each.bid, each.ask, each.bid_size, each.ask_size) for each in quoted] == changes
+
+
+OUTAGE = """
+[[fault]]
+kind = "connectivity"
+at = "09:31:00"
+for = "20s"
+data_lost = true
+"""
+
+
+@pytest.mark.parametrize("tick_by_tick", [0, 3])
+def test_after_an_outage_that_lost_subscriptions_every_trade_comes_again_and_none_twice(tick_by_tick: int) -> None:
+    played = Played(watching_all, tick_by_tick=tick_by_tick, scenario=OUTAGE)
+    down, up = at(4, "9:31:00"), at(4, "9:31:21")
+    for j, symbol in enumerate(SYMBOLS):
+        told = [event for event in played.events if isinstance(event, TradeTick) and event.instrument == j]
+        rows = [(each.exchange_ts, each.price) for each in told]
+        expected = [(ts, price) for ts, price, _ in traded(symbol, NS_PER_S if tick_by_tick else NS_PER_MS)]
+        assert [row for row in rows if row[0] < down] == [row for row in expected if row[0] < down]
+        assert [row for row in rows if row[0] >= up] == [row for row in expected if row[0] >= up]
+        assert not [row for row in rows if row not in expected]
+        assert played.market.is_fresh(j, played.now, 60 * NS_PER_S)
 
 
 def test_refused_tick_by_tick_lines_fall_back_and_every_trade_still_comes() -> None:

@@ -40,7 +40,7 @@ from papertape.core import scanner
 from papertape.core.model import NS_PER_S, Bar, Instrument, ScanRow
 from papertape.core.requests import HistoryRequest, Reply, ScanRequest, Snapshot, SnapshotRequest, duration
 from tests.brokers.ib.asked import NOW, Asked
-from tests.gateway.played import at
+from tests.gateway.june import at
 
 
 def answers(asked: Asked) -> list[Reply]:
