@@ -15,7 +15,7 @@ import numpy as np
 
 from brokers import order_entry, reported
 from brokers.fees import NO_REGULATORY, FeeModel
-from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, SubmitOrder
+from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, NoteEnded, SubmitOrder
 from brokers.ib.events import FeeKnown, FillCorrected, OrderChanged, OrderFilled
 from brokers.marker import Marker
 from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
@@ -59,7 +59,8 @@ class IbBroker(Marker):
         self._reasons: dict[int, Reason] = {}
         self._adopted: dict[int, int] = {}
         """Number of an order of the guard's -> its number here."""
-        self._reports: dict[str, int] = {}
+        self.booked: dict[str, int] = {}
+        """Execution id -> the row of its report."""
         self._day_ends: dict[int, int] = {}
         """Number of an order for the day -> when that ends."""
         self._place: Callable[..., int] = entry_point(order_entry.place, _PLACED)
@@ -69,7 +70,9 @@ class IbBroker(Marker):
     def submit(self, approved: Approved, number: int, now: int) -> None:
         """Take an order into the table and hand it on."""
         self.place(approved.request, number, now)
-        if not self.status(number).is_final:  # a child whose parent has ended is ended at once
+        if self.status(number).is_final:  # a child whose parent has ended is ended at once
+            self._post(NoteEnded(number, approved.request, now, self.arrival(number)))
+        else:
             self._post(SubmitOrder(number, approved, now, self.arrival(number)))
 
     def adopt(self, request: OrderRequest, number: int, theirs: int, now: int) -> None:
@@ -98,10 +101,13 @@ class IbBroker(Marker):
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Ask for an order's quantity and prices to be replaced."""
         if self._change(number, OrderEvent.MODIFY_SENT):
-            r = approved.request
-            self._make_room()
-            order_entry.amend(self._places.address, number - 1, now, r.quantity, r.limit_price, r.stop_price, r.trail)
+            self.amend(approved.request, number, now)
             self._post(ModifyOrder(number, approved))
+
+    def amend(self, r: OrderRequest, number: int, now: int) -> None:
+        """Have an order's quantity and prices in the table be others, without asking anybody."""
+        self._make_room()
+        order_entry.amend(self._places.address, number - 1, now, r.quantity, r.limit_price, r.stop_price, r.trail)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         status = self.status(number)
@@ -123,19 +129,19 @@ class IbBroker(Marker):
         _TAKEN[type(event)](self, event if number == event.number else msgspec.structs.replace(event, number=number))
 
     def _take_fill(self, event: OrderFilled) -> None:
-        if event.exec_id in self._reports:
+        if event.exec_id in self.booked:
             return
         at = reported.take_fill(
             self._places.address, event.number - 1, event.quantity, event.price, event.fee, event.exchange_ts
         )
-        self._reports[event.exec_id] = at
+        self.booked[event.exec_id] = at
 
     def _take_fee(self, event: FeeKnown) -> None:
-        reported.take_fee(self._places.address, self._reports[event.exec_id], event.fee)
+        reported.take_fee(self._places.address, self.booked[event.exec_id], event.fee)
 
     def _take_correction(self, event: FillCorrected) -> None:
-        at = self._reports.pop(event.replaces)
-        self._reports[event.exec_id] = at
+        at = self.booked.pop(event.replaces)
+        self.booked[event.exec_id] = at
         reported.correct_fill(self._places.address, at, event.quantity, event.price, self._state.reports["ts"][at])
 
     def _take_status(self, event: OrderChanged) -> None:

@@ -128,6 +128,14 @@ class OrderChanged(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class OrderAmended(msgspec.Struct, frozen=True):
+    """An order of this run has other terms than was thought: a change of it never reached TWS. ``request`` is as it is."""
+
+    number: int
+    request: OrderRequest
+    ts: int
+
+
 class OrderFilled(msgspec.Struct, frozen=True):
     """An order of this run was executed. ``exchange_ts`` is in whole seconds. ``fee`` NaN: not known yet."""
 
@@ -227,6 +235,6 @@ class AccountReady(msgspec.Struct, frozen=True):
 
 Event = (
     TradeTick | QuoteTick | PriceImage | BarClosed | BarsBegun | DataChanged | InstrumentKnown | Answered | OrderChanged
-    | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
+    | OrderAmended | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

@@ -15,7 +15,16 @@ from typing import Any
 from brokers.ib import codes, commands, translate
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import Command
-from brokers.ib.events import Event, FeeKnown, FillCorrected, ForeignFill, Notice, OrderChanged, OrderFilled
+from brokers.ib.events import (
+    Event,
+    FeeKnown,
+    FillCorrected,
+    ForeignFill,
+    Notice,
+    OrderAmended,
+    OrderChanged,
+    OrderFilled,
+)
 from brokers.ib.records import (
     Commission,
     CompletedOrder,
@@ -75,6 +84,10 @@ class Entry:
     """Root of the execution's id -> its latest revision."""
     missing_since: int = NEVER
     text: str = ""
+    former: OrderRequest | None = None
+    """What it was before its last change, until that is known to have arrived."""
+    day_end: int = NEVER
+    """When an order for the day is over for certain (UTC ns); NEVER where that is not known."""
 
     @property
     def filled(self) -> float:
@@ -176,19 +189,24 @@ class IbOrders:
         entry = self.entries[number]
         if entry.status.is_final:
             return False
-        fresh = translate.order_of(
+        fresh = self._terms(request, entry.order_ref, entry.terms.parent_id, entry.terms.oca_group)
+        entry.former = entry.former or entry.request
+        entry.request, entry.terms, entry.is_changing = request, fresh, True
+        self._send(commands.PlaceOrder(entry.order_id, self._contract(entry), fresh))
+        return True
+
+    def _terms(self, request: OrderRequest, order_ref: str, parent_id: int, oca_group: str) -> OrderRecord:
+        """A changed order's terms as TWS takes them."""
+        return translate.order_of(
             request,
             account=self.account,
-            order_ref=entry.order_ref,
-            parent_id=entry.terms.parent_id,
-            oca_group=entry.terms.oca_group,
+            order_ref=order_ref,
+            parent_id=parent_id,
+            oca_group=oca_group,
             transmit=True,
             min_tick=self._min_tick(request.instrument),
             zone=self.zone,
         )
-        entry.request, entry.terms, entry.is_changing = request, fresh, True
-        self._send(commands.PlaceOrder(entry.order_id, self._contract(entry), fresh))
-        return True
 
     def working(self) -> list[Entry]:
         """Orders that can still fill, oldest first."""
@@ -236,6 +254,7 @@ class IbOrders:
             return
         self.open_refs.setdefault(entry.order_ref, []).append(record)
         self._note_perm_id(entry, order.perm_id)
+        self._note_address(entry, record.order_id, order.client_id)
         entry.is_changing = False
         self._set_status(entry, record.status, entry.filled, math.nan, record.warning)
 
@@ -243,6 +262,15 @@ class IbOrders:
         if perm_id and perm_id not in entry.perm_ids:
             entry.perm_ids.append(perm_id)
             self._by_perm_id[perm_id] = entry
+
+    def _note_address(self, entry: Entry, order_id: int, client_id: int) -> None:
+        """TWS knows it by another id than its journal does, which crashed before it had noted that one."""
+        if client_id == self.client_id and order_id > 0 and order_id != entry.order_id:
+            if order_id in self._by_order_id:
+                return  # a second order of one reference: those are cancelled by themselves
+            self._by_order_id.pop(entry.order_id, None)
+            entry.order_id = order_id
+            self._by_order_id[order_id] = entry
 
     def _order_state(self, record: OrderState) -> None:
         entry = self._entry_of("", record.perm_id, record.order_id, record.client_id)
@@ -463,9 +491,24 @@ class IbOrders:
             self._tell_held(entry)
             self._settle(entry)
             self._cancel_doubles(entry)
+            self._check_change(entry)
             if not entry.status.is_final and entry.order_ref not in self.open_refs:
                 differences += self._reconcile_unseen(entry)
         return differences
+
+    def _check_change(self, entry: Entry) -> None:
+        """A change that was asked for before a break either arrived or never will: it is not sent again."""
+        former, entry.former = entry.former, None
+        told = self.open_refs.get(entry.order_ref)
+        if former is None or not told or entry.status.is_final:
+            return
+        parent, group = entry.terms.parent_id, entry.terms.oca_group
+        before = self._terms(former, entry.order_ref, parent, group)
+        order = told[-1].order
+        if _asked(order) != _asked(entry.terms) and _asked(order) == _asked(before):
+            entry.request, entry.terms, entry.is_changing = former, before, False
+            self._emit(Notice(0, f"the change of order {entry.number} never reached TWS: it is as it was"))
+            self._emit(OrderAmended(entry.number, former, self._now))
 
     def _cancel_doubles(self, entry: Entry) -> None:
         """Several orders carry one reference (a change that crossed a break): all but the last are cancelled."""
@@ -484,6 +527,10 @@ class IbOrders:
                 return [Difference(f"order {entry.number}", ours, "filled, by executions that it does not tell")]
             self._change(entry, status, done.completed_status)
             return []
+        if entry.is_acknowledged and self._now >= entry.day_end:
+            # TWS tells ended orders of the present day only. Fills that were not heard would show in the position.
+            self._change(entry, OrderStatus.EXPIRED, "its day was over before it was asked for")
+            return []
         if entry.is_acknowledged:
             name = f"order {entry.number} ({entry.order_ref})"
             return [Difference(name, entry.status.name.lower().replace("_", " "), "unknown to TWS")]
@@ -496,6 +543,12 @@ def instrument_of_contract(contract: ContractRecord) -> Instrument:
     """An instrument of the account that the run does not trade: enough to mark it. UserError for an unknown type."""
     details = ContractDetails(0, contract, "", 0.01, 1, "", "", "", "", "", "")
     return translate.instrument_of(details)
+
+
+def _asked(terms: OrderRecord) -> tuple[float, float, float]:
+    """Quantity, limit and stop price of an order; 0.0 for a price that its type does not use, however TWS writes it."""
+    limit = terms.limit_price if terms.type in ("LMT", "STP LMT", "LOC") else 0.0
+    return terms.quantity, limit, terms.aux_price if terms.type in ("STP", "STP LMT") else 0.0
 
 
 _ENDED = frozenset({"Filled", "Cancelled", "ApiCancelled", "Inactive"})

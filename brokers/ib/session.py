@@ -41,6 +41,8 @@ from papertape.core.errors import PeerError, UserError
 from papertape.core.model import NS_PER_S, Instrument
 from papertape.core.timers import NEVER
 
+ASK_AGAIN = 2
+"""How often a position that is not what is expected is asked for again before it counts as a difference."""
 MOST_EVENTS = 1_000_000
 MOST_REQUEST_IDS = 2**31 - 1
 
@@ -124,6 +126,7 @@ class IbSession:
         self._retry_at = 0
         self._needs_lines = True
         self._was_ready = False
+        self._asked_again = 0
         emit = self.events.append
         self.orders = IbOrders(
             run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
@@ -257,7 +260,13 @@ class IbSession:
 
     def _reconcile(self, now: int) -> None:
         self._deadline = NEVER
-        differences = self.orders.reconcile(now) + self.account.reconcile()
+        moved = self.account.reconcile()
+        if moved and self._asked_again < ASK_AGAIN:
+            self._asked_again += 1  # a fill between two answers looks like a difference; a real one stays
+            self.begin_reconciling("positions differ from what is expected: asked again", now)
+            return
+        self._asked_again = 0
+        differences = self.orders.reconcile(now) + moved
         if differences:
             self.is_halted = True
             self.events.append(Mismatch(tuple((each.what, each.ours, each.theirs) for each in differences)))

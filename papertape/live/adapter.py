@@ -28,6 +28,7 @@ from papertape.core.model import NS_PER_S, OrderStatus, Side
 from papertape.core.orders import OrderRequest
 from papertape.core.series import Batch
 from papertape.core.state import Reason
+from papertape.core.timers import NEVER
 from papertape.live import entries
 from papertape.live.clock import SteppedClock, WallClock
 from papertape.live.entries import HEARD
@@ -69,6 +70,8 @@ class Adapter:
         inbox: Inbox,
         asked: Asks,
         is_read_only: bool = False,
+        day_end: Callable[[OrderRequest, int], int] = lambda request, decided: NEVER,
+        claim: Callable[[str], None] = lambda account: None,
         observe: Callable[[Sequence[Event], int], None] = lambda happened, now: None,
     ) -> None:
         self.ib = ib
@@ -76,6 +79,13 @@ class Adapter:
         self.state = AdapterState()
         self.gateway: IbGateway | None = None
         self.kept: Thresholds | None = None
+        """What the guard's limits were set to before this process; None: they are set from the account as it is."""
+        self.is_resumed = False
+        self.is_trip_done = True
+        """Whether all that follows a trip was done, also by a process before this one."""
+        self.is_halted_with_cancels = False
+        self.to_cancel: dict[int, int] = {}
+        """Orders whose end was asked for by a process before this one -> the reason."""
         self.notices_said = 0
         self.fills_heard = 0
         self.sequence = TripSequence(
@@ -91,10 +101,14 @@ class Adapter:
         self._clock = clock
         self._inbox = inbox
         self._asks = asked
+        self.day_end = day_end
+        """When an order for the day is over for certain."""
+        self._claim = claim
         self._is_read_only = is_read_only
         self._observe = observe
-        self._known = 0
-        self._guard_number = FIRST_GUARD_NUMBER
+        self.known = 0
+        """Instruments that the journal has."""
+        self.guard_number = FIRST_GUARD_NUMBER
         self._watched: set[int] = set()
         self._asked_ns = 0
         self._last_ts = 0
@@ -142,14 +156,17 @@ class Adapter:
 
     def _note_known(self, now: int) -> None:
         """Instruments that are new are journaled before anything that refers to them."""
-        while self._known < len(self._registry):
-            each = self._registry.instruments[self._known]
-            entry = entries.Known(
-                self._known, each.symbol, each.type.value, each.currency, each.exchange, each.tick_size,
-                each.multiplier, self._registry.con_ids[self._known],
-            )  # fmt: skip
-            self._journal.note(now, "Known", entries.encode(entry))
-            self._known += 1
+        while self.known < len(self._registry):
+            self._note_instrument(self.known, now)
+            self.known += 1
+
+    def _note_instrument(self, j: int, now: int) -> None:
+        each = self._registry.instruments[j]
+        entry = entries.Known(
+            j, each.symbol, each.type.value, each.currency, each.exchange, each.tick_size, each.multiplier,
+            self._registry.con_ids[j],
+        )  # fmt: skip
+        self._journal.note(now, "Known", entries.encode(entry))
 
     def pass_time(self) -> None:
         """What is due by the clock, and what the connection wants."""
@@ -243,6 +260,7 @@ class Adapter:
         if trip is None:
             return []
         self.state.trip = trip
+        self.is_trip_done = False
         self._journal.commit(now, "Tripped", entries.encode(entries.Tripped(trip.rule, trip.text)))
         actions, told = self.sequence.begin(now, self.supervisor.equity)
         self._do(actions, told, now)
@@ -258,6 +276,9 @@ class Adapter:
             now, working=len(self._in_scope()), held=len(self._held_in_scope()), equity=equity, is_breached=is_breached
         )
         self._do(actions, told, now)
+        if not self.sequence.is_running:
+            self.is_trip_done = True
+            self._journal.commit(now, "TripStep", entries.encode(entries.TripStep("done", "")))
 
     def _do(self, actions: list[Action], told: list[Told], now: int) -> None:
         for step in told:
@@ -294,7 +315,7 @@ class Adapter:
 
     def _flatten(self, now: int) -> None:
         for approved in self.supervisor.flattening(self._held_in_scope()):
-            number, self._guard_number = self._guard_number, self._guard_number + 1
+            number, self.guard_number = self.guard_number, self.guard_number + 1
             self._inbox.put([events.GuardOrdered(number, approved.request, now)])
             self._place([(number, approved, now, math.nan)], now, by_guard=True)
 
@@ -304,6 +325,8 @@ class Adapter:
     # -- single events ----------------------------------------------------------------------------------------
 
     def _filled(self, event: events.OrderFilled, now: int) -> list[Item]:
+        if not self._has_begun:
+            return [event]  # the guard's books begin with what the account holds after it
         request = self.ib.orders.entries[event.number].request
         signed = event.quantity * request.side
         trip = self.supervisor.fill(request.instrument, signed, event.price, event.fee, now)
@@ -313,12 +336,16 @@ class Adapter:
         return [event, *self._tripped(trip, now)]
 
     def _fee(self, event: events.FeeKnown, now: int) -> list[Item]:
+        if not self._has_begun:
+            return [event]
         j = self.ib.orders.entries[event.number].request.instrument
         return [event, *self._tripped(self.supervisor.pay(j, event.fee, now), now)]
 
     def _corrected(self, event: events.FillCorrected, now: int) -> list[Item]:
         """An execution is replaced: the account's books go back by the old one and on by the new one."""
         self.say(now, f"order {event.number}: execution {event.replaces} was corrected by {event.exec_id}")
+        if not self._has_begun:
+            return [event]
         request = self.ib.orders.entries[event.number].request
         j, side = request.instrument, request.side
         trips = [self.supervisor.fill(j, -event.old_quantity * side, event.old_price, 0.0, now)]
@@ -335,6 +362,12 @@ class Adapter:
         self.say(now, f"not this run's: {event.side.name} {event.quantity:g} {symbol} at {event.price:g} ({whose})")
         trip = self.supervisor.fill(event.instrument, event.quantity * event.side, event.price, 0.0, now)
         return self._tripped(trip, now)
+
+    def _instrument(self, event: events.InstrumentKnown, now: int) -> list[Item]:
+        """TWS has defined an instrument; what the journal has of it may be without its contract id."""
+        if not event.failure and event.instrument < self.known:
+            self._note_instrument(event.instrument, now)
+        return [event]
 
     def _image(self, event: events.PriceImage, now: int) -> list[Item]:
         self.supervisor.note_image(event.instrument, event.last, event.bid, event.ask, event.received_ts)
@@ -371,6 +404,7 @@ class Adapter:
 
     def _begin(self, now: int) -> None:
         """The account is known for the first time in this process: the guard's books begin."""
+        self._claim(self.ib.account.id)
         self._has_begun = True
         account = self.ib.account
         positions: dict[int, tuple[float, float]] = {}
@@ -385,8 +419,11 @@ class Adapter:
         base = self.supervisor.ledger.base
         rates = {**account.rates, base: 1.0}
         self.supervisor.open(account.cash, rates, positions, now, self.kept, account.starting_stock_value)
-        if self.kept is None:
-            kept = self.supervisor.thresholds
+        kept = self.supervisor.thresholds
+        if self.is_resumed and self.kept is None:
+            armed = entries.Armed(kept.floor, kept.peak_fraction, kept.guard_peak, kept.start)
+            self._journal.commit(now, "Armed", entries.encode(armed))
+        elif not self.is_resumed:
             began = entries.Began(
                 account.id, base, account.cash, rates, {c: p.quantity for c, p in account.positions.items()},
                 dict(self.ib.orders.known_executions), kept.floor, kept.peak_fraction, kept.guard_peak, kept.start,
@@ -395,6 +432,20 @@ class Adapter:
             self._journal.commit(now, "Began", entries.encode(began))
         for j in positions:
             self._watch(j, now)
+        self._go_on(now)
+
+    def _go_on(self, now: int) -> None:
+        """What a process before this one had begun: cancels that may not have left, and what follows a trip."""
+        if self.is_halted_with_cancels:
+            self._cancel_working(now)
+        for number, reason in self.to_cancel.items():
+            entry = self.ib.orders.entries[number]
+            if not entry.status.is_final:
+                self._cancel(number, Reason(reason), now)
+        self.to_cancel.clear()
+        if not self.is_trip_done:
+            actions, told = self.sequence.begin(now, self.supervisor.equity)
+            self._do(actions, told, now)
 
     def _watch(self, j: int, now: int) -> None:
         """Follow the market of what the account holds, for its marks."""
@@ -436,7 +487,7 @@ class Adapter:
                 verdict = Refused("parent", "its parent order was refused")
             if isinstance(verdict, Refused):
                 gone.add(number)
-                self._refuse(number, verdict, now)
+                self._refuse(number, verdict, now, request, decided, arrival)
             else:
                 approved.append((number, verdict, decided, arrival))
         if approved:
@@ -469,8 +520,10 @@ class Adapter:
         market = self.ib.market
         return [self._registry.symbols[j] for j in self.supervisor.held if not market.is_fresh(j, now, within)]
 
-    def _refuse(self, number: int, refused: Refused, now: int) -> None:
-        entry = entries.Refusal(number, refused.rule, refused.text)
+    def _refuse(
+        self, number: int, refused: Refused, now: int, request: OrderRequest, decided: int, arrival: float
+    ) -> None:
+        entry = entries.Refusal(number, refused.rule, refused.text, request, decided, arrival)
         self._journal.note(now, "Refusal", entries.encode(entry))
         self.say(now, f"order {number} refused ({refused.rule}): {refused.text}")
         self._inbox.put([events.OrderChanged(number, OrderStatus.REJECTED, now, refused.text)])
@@ -487,6 +540,7 @@ class Adapter:
                 other.request.parent == request.parent and request.parent for _, other, _, _ in orders[at + 1 :]
             )
             entry = self.ib.orders.admit(number, request, transmit=not is_held)
+            entry.day_end = self.day_end(request, decided)
             admitted.append(entry)
             intended = entries.Intended(
                 number, entry.order_id, entry.order_ref, request, decided, arrival, not is_held, by_guard
@@ -498,6 +552,15 @@ class Adapter:
                 self._journal.commit(now, "Intended", body)
         for entry in admitted:
             self.ib.orders.send(entry)
+
+    def _note_ended(self, ask: asks.NoteEnded, now: int) -> None:
+        refusal = entries.Refusal(
+            ask.number, "parent", "its parent order had ended", ask.request, ask.decided, ask.arrival
+        )
+        self._journal.note(now, "Refusal", entries.encode(refusal))
+
+    def _said(self, said: entries.Said, now: int) -> None:
+        self._journal.note(now, "Said", entries.encode(said))
 
     def _cancel_asked(self, ask: asks.CancelOrder, now: int) -> None:
         self._cancel(ask.number, Reason(ask.reason), now)
@@ -545,7 +608,7 @@ class Adapter:
             return
         self.state.halted = text
         self.supervisor.block("halted")
-        self._journal.commit(now, "Halted", entries.encode(entries.Halted(text)))
+        self._journal.commit(now, "Halted", entries.encode(entries.Halted(text, cancels)))
         self.say(now, f"halted: {text}")
         if cancels:
             self._cancel_working(now)
@@ -578,6 +641,7 @@ _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {
     events.FeeKnown: Adapter._fee,
     events.FillCorrected: Adapter._corrected,
     events.ForeignFill: Adapter._foreign,
+    events.InstrumentKnown: Adapter._instrument,
     events.PriceImage: Adapter._image,
     events.LinkChanged: Adapter._link,
     events.Notice: Adapter._notice,
@@ -585,6 +649,8 @@ _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {
     events.AccountReady: Adapter._account_ready,
 }
 _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
+    asks.NoteEnded: Adapter._note_ended,
+    entries.Said: Adapter._said,
     asks.CancelOrder: Adapter._cancel_asked,
     asks.ModifyOrder: Adapter._modify_asked,
     asks.Know: Adapter._know_asked,

@@ -8,6 +8,7 @@ from collections import deque
 from brokers.ib.asks import Ask
 from brokers.ib.events import Event
 from papertape.core.series import Batch
+from papertape.live.entries import Said
 from papertape.live.supervisor import Trip
 
 Item = Batch | Event | Trip
@@ -61,11 +62,11 @@ class Asks:
     """
 
     def __init__(self) -> None:
-        self._groups: deque[list[Ask]] = deque()
-        self._open: list[Ask] = []
+        self._groups: deque[list[Ask | Said]] = deque()
+        self._open: list[Ask | Said] = []
         self._count = 0
 
-    def post(self, ask: Ask) -> None:
+    def post(self, ask: Ask | Said) -> None:
         """Ask for something, with all else that this wake-up asks for."""
         assert self._count < MOST_ASKS, "a strategy asks for more than a run can mean"
         self._count += 1
@@ -80,9 +81,15 @@ class Asks:
         self._count = 0
         return True
 
-    def take(self) -> list[Ask] | None:
+    def take(self) -> list[Ask | Said] | None:
         """What the next wake-up asked for; None where nothing waits."""
         return self._groups.popleft() if self._groups else None
+
+    def clear(self) -> None:
+        """Forget all that was asked for: while a journal is replayed, it was done already."""
+        self._groups.clear()
+        self._open = []
+        self._count = 0
 
     def __bool__(self) -> bool:
         return bool(self._groups)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from brokers.ib.events import (
     FillCorrected,
     GuardOrdered,
     InstrumentKnown,
+    OrderAmended,
     OrderChanged,
     OrderFilled,
     PriceImage,
@@ -29,6 +31,7 @@ from papertape.core.ports import WakeUp
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
+from papertape.live.sayings import Sayings
 from papertape.live.supervisor import Trip
 
 SLOW_HANDLER_S = 0.05
@@ -39,11 +42,18 @@ class StrategySide:
     """Plays what comes out of the queue. ``busy_since_s`` is set (monotonic) while a handler runs, else 0."""
 
     def __init__(
-        self, session: Session, broker: IbBroker, registry: Registry, asks: Asks, wake: Callable[[], None]
+        self,
+        session: Session,
+        broker: IbBroker,
+        registry: Registry,
+        asks: Asks,
+        wake: Callable[[], None],
+        sayings: Sayings,
     ) -> None:
         self.session = session
         self.broker = broker
         self.asks = asks
+        self.sayings = sayings
         self.busy_since_s = 0.0
         self.busy_in = ""
         self.slow_handlers = 0
@@ -60,7 +70,13 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned."""
+        """Call each handler in turn; what it asked for is handed on when it has returned.
+
+        Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
+        """
+        if not self.has_begun:
+            deque(wakes, maxlen=0)
+            return
         for handler, event in wakes:
             began = self.busy_since_s = time.monotonic()
             self.busy_in = getattr(handler, "__name__", "a handler")
@@ -86,9 +102,17 @@ class StrategySide:
         """The account is known: the first time the books open, and the strategy starts."""
         self.open(event.cash, event.rates)
         if not self.has_begun:
+            self._watch_what_is_there()
             self.has_begun = True
-            self.began_ts = self._now
+            self.began_ts = self.began_ts or self._now
             self._drive(self.session.begin(self._now))
+
+    def _watch_what_is_there(self) -> None:
+        """Have what a resumed run holds or has ordered delivered, as it was before."""
+        records = self.session.state.instruments
+        for j in range(len(self.session.symbols)):
+            if records["quantity"][j] != 0.0 or records["head"][j] >= 0:
+                self.session.watchlist.watch(j, self._now)
 
     def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Open the books with the account's cash, once."""
@@ -112,6 +136,16 @@ class StrategySide:
                     take(self, item)
         if self.has_begun and self.session.timers.due <= now:
             self._drive(self.session.pass_until(now))
+        if self.has_begun and self.sayings.due(now):
+            self._say()
+
+    def _say(self) -> None:
+        """Have what is new of log, series and equity journaled."""
+        said = self.sayings.collect(self.events, self.began_ts)
+        if said is not None:
+            self.asks.post(said)
+            if self.asks.flush():
+                self._wake()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
@@ -149,8 +183,13 @@ class StrategySide:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
 
     def _guard_order(self, event: GuardOrdered) -> None:
+        self.sync()
         number = self.session.desk.adopt(event.request, event.ts)
         self.broker.adopt(event.request, number, event.number, event.ts)
+
+    def _amended(self, event: OrderAmended) -> None:
+        self.session.desk.book.requests[event.number - 1] = event.request
+        self.broker.amend(event.request, event.number, event.ts)
 
 
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
@@ -165,4 +204,5 @@ _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     Trip: StrategySide._trip,
     AccountReady: StrategySide._ready,
     GuardOrdered: StrategySide._guard_order,
+    OrderAmended: StrategySide._amended,
 }

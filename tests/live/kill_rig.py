@@ -1,0 +1,163 @@
+"""A simulated gateway that lives on, runs beside it that are killed and resumed, and what must hold in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from brokers.fees import FeeModel
+from feeds.load import load_tape
+from gateway.settings import backtest_settings
+from gateway.store import Saved, Store
+from gateway.threaded import SimulatedGateway, serve_in_thread
+from papertape.core.model import NS_PER_S
+from papertape.core.series import Tape
+from papertape.live import entries
+from papertape.live.journal import FILE_NAME, read_journal
+from tests.live.killed_run import RESULT, SYMBOLS
+
+ROOT = Path(__file__).resolve().parents[2]
+START = 1_717_421_400 * NS_PER_S
+"""2024-06-03 09:30 in New York."""
+CASH = 100_000.0
+ACCOUNT = "DU1234567"
+KILLED = -signal.SIGKILL
+PATIENCE_S = 60.0
+
+
+def tape(seconds: int = 40, seed: int = 1, drift: float = 0.0) -> Tape:
+    """Two symbols that wander about 10.00 and 20.00, each twice a second."""
+    drawn = np.random.default_rng(seed)
+    n = 2 * seconds
+    ts = START + np.arange(n, dtype=np.int64) * (NS_PER_S // 2)
+    moves = drawn.integers(-2, 3, (2, n)) + drift
+    prices = np.round(np.array([[10.0], [20.0]]) + np.cumsum(moves, axis=1) * 0.01, 2)
+    sizes = np.full(n, 500.0)
+    return load_tape({
+        name: {"ts": ts + k * 1_000_000, "price": prices[k], "size": sizes} for k, name in enumerate(SYMBOLS)
+    })  # fmt: skip
+
+
+class Rig:
+    """A gateway in this process and runs in others. ``play`` executes one to its death or its end."""
+
+    def __init__(self, folder: Path, played: Tape, **settings: Any) -> None:
+        self.folder = folder
+        self.store = folder / "account.sqlite"
+        self.last = max(int(series.ts[-1]) for series in played.series)
+        self.gateway: SimulatedGateway = serve_in_thread(
+            played,
+            backtest_settings({"USD": CASH}, fees=FeeModel.parse("ib-fixed"), account=ACCOUNT),
+            speed=None,
+            lockstep=[1],
+            end=self.last + 5 * NS_PER_S,
+            store=self.store,
+            deadline_s=PATIENCE_S,
+        )
+        self.settings = settings
+        self.kills = 0
+        self.resumed: Path | None = None
+        self._left = 0
+        self._runs = subprocess.Popen(
+            [sys.executable, "-m", "tests.live.killed_run"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self._runs.stdin is not None
+        assert self._runs.stdout is not None
+        self._runs.stdin.close()
+        self._runs.wait(PATIENCE_S)
+        self._runs.stdout.close()
+        self.gateway.stop()
+
+    def play(self, place: str = "", nth: int = 0, **settings: Any) -> dict[str, Any] | None:
+        """Begin the run, or go on with it; None where it was killed, else what it came to."""
+        plan = {
+            "port": self.gateway.port, "out": str(self.folder), "resume": str(self.resumed or ""), "place": place,
+            "nth": nth, "now": START, "until": self.last + NS_PER_S, **self.settings, **settings,
+        }  # fmt: skip
+        assert self._runs.stdin is not None
+        assert self._runs.stdout is not None
+        self._runs.stdin.write(json.dumps(plan).encode() + b"\n")
+        self._runs.stdin.flush()
+        status = int(self._runs.stdout.readline())
+        if self.resumed is None:
+            self.resumed = next((each.parent for each in self.folder.glob(f"*/{FILE_NAME}")), None)
+        self._wait_until_left()
+        if status == KILLED:
+            self.kills += 1
+            return None
+        assert status == 0, f"the process of the run ended with {status}"
+        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text())
+        return found
+
+    def _wait_until_left(self) -> None:
+        """The gateway has noticed that the process is gone: its client id is free again."""
+        deadline = time.monotonic() + PATIENCE_S
+        while any(each.startswith("1 ") for each in self._present()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _present(self) -> list[str]:
+        said = [each.text for each in list(self.gateway.events) if each.text.startswith("client ")]
+        came = sum("connected" in text for text in said)
+        left = sum("has left" in text for text in said)
+        return ["1 "] if came > left else []
+
+    def account(self) -> Saved:
+        """What the gateway's account remembers, once it has stopped."""
+        self.gateway.stop()
+        store = Store.open(self.store, ACCOUNT)
+        try:
+            saved = store.load()
+        finally:
+            store.close()
+        assert saved is not None
+        return saved
+
+
+def intended_refs(folder: Path) -> list[str]:
+    """References of the orders whose intent a journal has, in order."""
+    _, rows = read_journal(folder)
+    decoded = (entries.decode(each.body) for each in rows)
+    return [each.order_ref for each in decoded if isinstance(each, entries.Intended)]
+
+
+def check_agrees(saved: Saved, result: Mapping[str, Any], folder: Path) -> None:
+    """No order lost, none sent twice; positions, cash and fills of gateway, guard and strategy are one."""
+    refs = Counter(each.order.order_ref for each in saved.orders)
+    assert max(refs.values(), default=1) == 1, f"sent twice: {[ref for ref, n in refs.items() if n > 1]}"
+    intended = intended_refs(folder)
+    assert len(intended) == len(set(intended))
+    assert set(refs) <= set(intended), "an order left before its intent was durable"
+    books = result["orders"]
+    assert set(books) == set(intended)
+    for ref in set(intended) - set(refs):
+        assert books[ref][0] == "REJECTED", f"{ref} is not at the gateway, and is {books[ref]} in the books"
+    filled: Counter[str] = Counter()
+    for each in saved.executions:
+        filled[each.execution.order_ref] += abs(each.quantity)
+    for ref, (status, quantity, _) in books.items():
+        assert quantity == filled[ref], f"{ref} has filled {filled[ref]:g}, and {quantity:g} in the books"
+        assert status in ("FILLED", "CANCELLED", "REJECTED", "EXPIRED"), f"{ref} is left {status}"
+    held = {each.symbol: each.quantity for each in saved.positions if each.quantity}
+    assert held == result["positions"] == result["guarded_positions"]
+    assert abs(saved.balances.get("USD", CASH) - result["cash"]) < 1e-6
+    assert abs(saved.balances.get("USD", CASH) - result["guarded_cash"]) < 1e-6
+
+
+SOAK = bool(os.environ.get("PAPERTAPE_SOAK"))
+"""Whether to try every case (``make soak``), or a sample of them."""
