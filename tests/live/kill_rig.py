@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -147,7 +147,7 @@ def check_agrees(saved: Saved, result: Mapping[str, Any], folder: Path) -> None:
     assert set(books) == set(intended)
     for ref in set(intended) - set(refs):
         assert books[ref][0] == "REJECTED", f"{ref} is not at the gateway, and is {books[ref]} in the books"
-    filled: Counter[str] = Counter()
+    filled: dict[str, float] = defaultdict(float)
     for each in saved.executions:
         filled[each.execution.order_ref] += abs(each.quantity)
     for ref, (status, quantity, _) in books.items():
@@ -156,7 +156,7 @@ def check_agrees(saved: Saved, result: Mapping[str, Any], folder: Path) -> None:
     held = {each.symbol: each.quantity for each in saved.positions if each.quantity}
     assert held == result["positions"] == result["guarded_positions"]
     assert abs(saved.balances.get("USD", CASH) - result["cash"]) < 1e-6
-    assert abs(saved.balances.get("USD", CASH) - result["guarded_cash"]) < 1e-6
+    assert abs(saved.balances.get("USD", CASH) - result["guarded_cash"]) < 0.02, "TWS tells cash in cents"
 
 
 SOAK = bool(os.environ.get("PAPERTAPE_SOAK"))

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,19 +81,21 @@ STRATEGIES = {"Busy": Busy, "Falling": Falling}
 
 
 class Fuse:
-    """Kills this process the ``nth`` time that a place is passed."""
+    """Kills this process the ``nth`` time that a place is passed; at the latest, where so given, at a turn."""
 
-    def __init__(self, place: str, nth: int) -> None:
+    def __init__(self, place: str, nth: int, turns: int = 0) -> None:
         self.place = place
-        self.left = nth
+        self._left = {place: nth, TURN: turns}
 
     def __call__(self, place: str) -> None:
-        if place == self.place:
-            self.left -= 1
-            if self.left == 0:
+        if place in self._left:
+            self._left[place] -= 1
+            if self._left[place] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+TURN = "after sending "
+"""Where anything is sent that is neither an order nor a cancel; in lockstep each marker is answered."""
 _HEARD = {Execution: "execution", Commission: "commission", OpenOrder: "open order"}
 _TOLD = {OpenOrdersEnd: "open orders told", ExecutionsEnd: "executions told"}
 _SENT = {PlaceOrder: "order", CancelOrder: "cancel", AskOpenOrders: "asking"}
@@ -105,6 +108,10 @@ PLACES = (
     "replaying",
 )  # fmt: skip
 """Names of places. A before and an after lie around a commit, a send, or the taking in of what TWS said."""
+ONCE = frozenset({"before Resumed", "after Resumed", "before Tripped", "after Tripped", "noted Expected", *(
+    f"{when} {each}" for each in ("asking", *_TOLD.values()) for when in ("before", "after", "before sending", "after sending")
+)})  # fmt: skip
+"""Those that a process passes once."""
 TRIP_PLACES = ("before Tripped", "after Tripped", "before TripStep", "after TripStep")
 
 
@@ -191,7 +198,7 @@ def execute(plan: dict[str, Any]) -> None:
         import faulthandler
 
         faulthandler.dump_traceback_later(12, exit=True)
-    lay(Fuse(plan["place"], plan["nth"]))
+    lay(Fuse(plan["place"], plan["nth"], plan.get("turns", 0)))
     out = Path(plan["out"])
     found: dict[str, Any] = {}
     try:
@@ -209,9 +216,17 @@ def execute(plan: dict[str, Any]) -> None:
     (out / RESULT).write_text(json.dumps(found))
 
 
+def warm_up() -> None:
+    """Load what takes long: forks have it then."""
+    compat.load()
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Busy(), LiveSettings(in_lockstep=True), Address("127.0.0.1", 1), out=Path(folder), now=10**18)
+        run.parts.journal.close()
+
+
 def serve() -> None:
     """Execute plans until there are no more."""
-    compat.load()
+    warm_up()
     for line in sys.stdin:
         child = os.fork()
         if not child:

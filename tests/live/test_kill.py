@@ -1,0 +1,61 @@
+"""Runs that are killed with SIGKILL at every place that matters, resumed, and killed again: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from papertape.runs import open_run
+from tests.live.kill_rig import SOAK, Rig, check_agrees, tape
+from tests.live.killed_run import ONCE, PLACES, TRIP_PLACES
+
+SEEDS = range(20) if SOAK else range(1)
+KILLS = 12
+TRIPS = {"strategy": "Falling", "guard": {"max_drawdown": 0.0005, "flatten": True}}
+
+
+def play_with_kills(rig: Rig, drawn: random.Random, places: Sequence[str], turns: int = 0) -> dict[str, Any]:
+    """Execute a run to its end, with a kill at each of the places on the way, or at a turn where that does not come."""
+    for place in places:
+        nth = 1 if place in ONCE else drawn.randint(1, 4)
+        result = rig.play(place, nth, turns=turns and drawn.randint(turns // 2, turns))
+        if result is not None:
+            return result
+    result = rig.play()
+    assert result is not None, "nobody killed it"
+    return result
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_that_is_killed_again_and_again_ends_as_the_gateway_says(seed: int, tmp_path: Path) -> None:
+    drawn = random.Random(seed)
+    places = drawn.sample(PLACES, len(PLACES))
+    with Rig(tmp_path, tape(30, seed)) as rig:
+        result = play_with_kills(rig, drawn, places[:KILLS], turns=24)
+        assert result.get("error") is None
+        assert result["halted"] == result["trip"] == ""
+        assert rig.resumed is not None
+        assert rig.kills >= 6
+        assert result["numbers"] >= 20, "a run that hardly trades shows nothing"
+        saved = rig.account()
+        check_agrees(saved, result, rig.resumed)
+        fills = open_run(rig.resumed).fills
+        assert len(fills) == len([each for each in saved.executions if each.quantity])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(seed: int, tmp_path: Path) -> None:
+    drawn = random.Random(seed)
+    places = [*TRIP_PLACES, *drawn.sample(TRIP_PLACES[2:], 2), "before sending order", "after sending order"]
+    with Rig(tmp_path, tape(30, seed, drift=-0.5), **TRIPS) as rig:
+        result = play_with_kills(rig, drawn, places)
+        assert result.get("error") is None
+        assert result["trip"], "the guard was to trip"
+        assert rig.kills >= 3
+        assert result["positions"] == {}, "what it held was closed"
+        assert rig.resumed is not None
+        check_agrees(rig.account(), result, rig.resumed)
