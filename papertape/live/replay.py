@@ -43,8 +43,8 @@ class Outline:
     last_ts: int = 0
     resumed: int = 0
     """How often the run was resumed before."""
-    code_hash: str = ""
-    """That of the strategy which traded last; empty where it is the one of the header."""
+    code_hash: str | None = None
+    """That of the strategy which traded last; None where it is the one of the header."""
     trip: str = ""
     """Why the guard has tripped; empty while it has not, or was reset."""
     halted: str = ""

@@ -111,7 +111,8 @@ def check_resume(
     ]
     if str(address) != header["gateway"]:
         told.append(f"gateway is {address}, was {header['gateway']}")
-    if code_hash(type(strategy)) != (outline.code_hash or header["code_hash"]):
+    before_hash = header["code_hash"] if outline.code_hash is None else outline.code_hash
+    if code_hash(type(strategy)) != before_hash:
         told.append("the source of the strategy has changed since the run last traded")
     return told
 

@@ -36,11 +36,11 @@ KILLED = -signal.SIGKILL
 PATIENCE_S = 60.0
 
 
-def tape(seconds: int = 40, seed: int = 1, drift: float = 0.0) -> Tape:
+def tape(seconds: int = 40, seed: int = 1, drift: float = 0.0, begin: int = START) -> Tape:
     """Two symbols that wander about 10.00 and 20.00, each twice a second."""
     drawn = np.random.default_rng(seed)
     n = 2 * seconds
-    ts = START + np.arange(n, dtype=np.int64) * (NS_PER_S // 2)
+    ts = begin + np.arange(n, dtype=np.int64) * (NS_PER_S // 2)
     moves = drawn.integers(-2, 3, (2, n)) + drift
     prices = np.round(np.array([[10.0], [20.0]]) + np.cumsum(moves, axis=1) * 0.01, 2)
     sizes = np.full(n, 500.0)
@@ -49,10 +49,35 @@ def tape(seconds: int = 40, seed: int = 1, drift: float = 0.0) -> Tape:
     })  # fmt: skip
 
 
+class Forks:
+    """The process that executes runs in forks of itself, one at a time: it loads what takes long once."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.live.killed_run"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def execute(self, plan: Mapping[str, Any]) -> int:
+        """Execute a plan; the exit status of its process, KILLED where it was."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(plan).encode() + b"\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(PATIENCE_S)
+        self._process.stdout.close()
+
+
 class Rig:
     """A gateway in this process and runs in others. ``play`` executes one to its death or its end."""
 
-    def __init__(self, folder: Path, played: Tape, **settings: Any) -> None:
+    def __init__(self, forks: Forks, folder: Path, played: Tape, *, start: int | None = None, **settings: Any) -> None:
         self.folder = folder
         self.store = folder / "account.sqlite"
         self.last = max(int(series.ts[-1]) for series in played.series)
@@ -61,42 +86,37 @@ class Rig:
             backtest_settings({"USD": CASH}, fees=FeeModel.parse("ib-fixed"), account=ACCOUNT),
             speed=None,
             lockstep=[1],
+            start=start,
             end=self.last + 5 * NS_PER_S,
             store=self.store,
             deadline_s=PATIENCE_S,
         )
         self.settings = settings
         self.kills = 0
-        self.resumed: Path | None = None
-        self._left = 0
-        self._runs = subprocess.Popen(
-            [sys.executable, "-m", "tests.live.killed_run"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._forks = forks
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        assert self._runs.stdin is not None
-        assert self._runs.stdout is not None
-        self._runs.stdin.close()
-        self._runs.wait(PATIENCE_S)
-        self._runs.stdout.close()
         self.gateway.stop()
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return next(self.folder.glob(f"*/{FILE_NAME}")).parent
+
+    def plan(self, place: str = "", nth: int = 0, **settings: Any) -> dict[str, Any]:
+        """A plan to begin the run, or to go on with it."""
+        begun = next((str(each.parent) for each in self.folder.glob(f"*/{FILE_NAME}")), "")
+        return {
+            "port": self.gateway.port, "out": str(self.folder), "resume": begun, "place": place, "nth": nth,
+            "now": self.gateway.now, "until": self.last + NS_PER_S, **self.settings, **settings,
+        }  # fmt: skip
 
     def play(self, place: str = "", nth: int = 0, **settings: Any) -> dict[str, Any] | None:
         """Begin the run, or go on with it; None where it was killed, else what it came to."""
-        plan = {
-            "port": self.gateway.port, "out": str(self.folder), "resume": str(self.resumed or ""), "place": place,
-            "nth": nth, "now": START, "until": self.last + NS_PER_S, **self.settings, **settings,
-        }  # fmt: skip
-        assert self._runs.stdin is not None
-        assert self._runs.stdout is not None
-        self._runs.stdin.write(json.dumps(plan).encode() + b"\n")
-        self._runs.stdin.flush()
-        status = int(self._runs.stdout.readline())
-        if self.resumed is None:
-            self.resumed = next((each.parent for each in self.folder.glob(f"*/{FILE_NAME}")), None)
+        status = self._forks.execute(self.plan(place, nth, **settings))
         self._wait_until_left()
         if status == KILLED:
             self.kills += 1
@@ -105,17 +125,21 @@ class Rig:
         found: dict[str, Any] = json.loads((self.folder / RESULT).read_text())
         return found
 
+    def play_to_its_end(self, **settings: Any) -> dict[str, Any]:
+        """Go on with the run to its end."""
+        found = self.play(**settings)
+        assert found is not None, "nobody killed it"
+        return found
+
     def _wait_until_left(self) -> None:
         """The gateway has noticed that the process is gone: its client id is free again."""
         deadline = time.monotonic() + PATIENCE_S
-        while any(each.startswith("1 ") for each in self._present()) and time.monotonic() < deadline:
+        while self._is_connected() and time.monotonic() < deadline:
             time.sleep(0.005)
 
-    def _present(self) -> list[str]:
-        said = [each.text for each in list(self.gateway.events) if each.text.startswith("client ")]
-        came = sum("connected" in text for text in said)
-        left = sum("has left" in text for text in said)
-        return ["1 "] if came > left else []
+    def _is_connected(self) -> bool:
+        said = [each.text for each in list(self.gateway.events) if each.text.startswith("client 1 ")]
+        return sum("connected" in text for text in said) > sum("has left" in text for text in said)
 
     def account(self) -> Saved:
         """What the gateway's account remembers, once it has stopped."""

@@ -28,7 +28,7 @@ from papertape.live.adapter import Adapter
 from papertape.live.assembly import LiveRun, make_run
 from papertape.live.journal import Journal
 from papertape.live.replay import Replay
-from papertape.live.settings import Address, LiveSettings
+from papertape.live.settings import Address, AtEnd, LiveSettings
 
 SYMBOLS = ("AAA", "BBB")
 RESULT = "result.json"
@@ -74,7 +74,20 @@ class Falling(Busy):
     """The same, and a guard that trips: what it holds loses."""
 
 
-STRATEGIES = {"Busy": Busy, "Falling": Falling}
+class Resting(Strategy):
+    """Buys, and rests far below the market for the day and until cancelled; the second time it finds them there."""
+
+    def on_start(self) -> None:
+        self.subscribe("AAA")
+
+    def on_trade(self, trade: Trade) -> None:
+        if not self.position("AAA") and not self.working_orders():
+            self.buy("AAA", 10, limit=trade.price - 5.0)
+            self.buy("AAA", 10, limit=trade.price - 5.0, tif="GTC")
+            self.buy("AAA", 3)
+
+
+STRATEGIES = {"Busy": Busy, "Falling": Falling, "Resting": Resting}
 
 
 # -- where a process may be killed -------------------------------------------------------------------------------------
@@ -157,7 +170,8 @@ def _around(owner: type, name: str, place_of: Callable[..., str], fuse: Fuse) ->
 def settings_of(plan: dict[str, Any]) -> LiveSettings:
     """Settings for the gateway of the tests, in lockstep."""
     guard = GuardSettings(stale_s=0.0, **plan.get("guard", {}))
-    return LiveSettings(in_lockstep=True, messages_per_s=0, guard=guard, client_id=plan.get("client_id", 1))
+    return LiveSettings(in_lockstep=True, messages_per_s=0, guard=guard, client_id=plan.get("client_id", 1),
+                        at_end=AtEnd(plan.get("at_end", "cancel")))  # fmt: skip
 
 
 def made(plan: dict[str, Any]) -> LiveRun:

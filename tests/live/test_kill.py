@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from papertape.core.model import NS_PER_S
 from papertape.runs import open_run
-from tests.live.kill_rig import SOAK, Rig, check_agrees, tape
+from tests.live.kill_rig import SOAK, START, Forks, Rig, check_agrees, tape
 from tests.live.killed_run import ONCE, PLACES, TRIP_PLACES
 
 SEEDS = range(20) if SOAK else range(1)
@@ -25,37 +26,37 @@ def play_with_kills(rig: Rig, drawn: random.Random, places: Sequence[str], turns
         result = rig.play(place, nth, turns=turns and drawn.randint(turns // 2, turns))
         if result is not None:
             return result
-    result = rig.play()
-    assert result is not None, "nobody killed it"
-    return result
+    return rig.play_to_its_end()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_run_that_is_killed_again_and_again_ends_as_the_gateway_says(seed: int, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_again_and_again_ends_as_the_gateway_says(seed: int, forks: Forks, tmp_path: Path) -> None:
     drawn = random.Random(seed)
     places = drawn.sample(PLACES, len(PLACES))
-    with Rig(tmp_path, tape(30, seed)) as rig:
+    with Rig(forks, tmp_path, tape(30, seed)) as rig:
         result = play_with_kills(rig, drawn, places[:KILLS], turns=24)
         assert result.get("error") is None
         assert result["halted"] == result["trip"] == ""
-        assert rig.resumed is not None
         assert rig.kills >= 6
         assert result["numbers"] >= 20, "a run that hardly trades shows nothing"
         saved = rig.account()
-        check_agrees(saved, result, rig.resumed)
-        fills = open_run(rig.resumed).fills
-        assert len(fills) == len([each for each in saved.executions if each.quantity])
+        check_agrees(saved, result, rig.run)
+        run = open_run(rig.run).record
+        assert len(run.fills["ts"]) == len([each for each in saved.executions if each.quantity])
+        starts = [text for _, text in run.log if text.startswith("started with")]
+        assert len(starts) >= 4, "what processes before the last one said is in the record"
+        assert run.custom["price"][0][0] < START + 3 * NS_PER_S
+        assert run.equity["ts"][0] < START + 10 * NS_PER_S
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(seed: int, tmp_path: Path) -> None:
+def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(seed: int, forks: Forks, tmp_path: Path) -> None:
     drawn = random.Random(seed)
     places = [*TRIP_PLACES, *drawn.sample(TRIP_PLACES[2:], 2), "before sending order", "after sending order"]
-    with Rig(tmp_path, tape(30, seed, drift=-0.5), **TRIPS) as rig:
+    with Rig(forks, tmp_path, tape(30, seed, drift=-0.5), **TRIPS) as rig:
         result = play_with_kills(rig, drawn, places)
         assert result.get("error") is None
         assert result["trip"], "the guard was to trip"
         assert rig.kills >= 3
         assert result["positions"] == {}, "what it held was closed"
-        assert rig.resumed is not None
-        check_agrees(rig.account(), result, rig.resumed)
+        check_agrees(rig.account(), result, rig.run)
