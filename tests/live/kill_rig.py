@@ -18,7 +18,7 @@ import numpy as np
 
 from brokers.fees import FeeModel
 from feeds.load import load_tape
-from gateway.settings import backtest_settings
+from gateway.settings import GatewaySettings, backtest_settings
 from gateway.store import Saved, Store
 from gateway.threaded import SimulatedGateway, serve_in_thread
 from papertape.core.model import NS_PER_S
@@ -47,6 +47,20 @@ def tape(seconds: int = 40, seed: int = 1, drift: float = 0.0, begin: int = STAR
     return load_tape({
         name: {"ts": ts + k * 1_000_000, "price": prices[k], "size": sizes} for k, name in enumerate(SYMBOLS)
     })  # fmt: skip
+
+
+def account_settings() -> GatewaySettings:
+    """The account of all gateways here."""
+    return backtest_settings({"USD": CASH}, fees=FeeModel.parse("ib-fixed"), account=ACCOUNT)
+
+
+def play_alone(store: Path, played: Tape) -> None:
+    """A gateway goes on where it was, to the end of a tape, with nobody there."""
+    end = max(int(series.ts[-1]) for series in played.series)
+    with serve_in_thread(
+        played, account_settings(), speed=None, end=end, store=store, hold=False, stop_at_end=True
+    ) as gateway:
+        assert gateway.wait(PATIENCE_S)
 
 
 class Forks:
@@ -83,7 +97,7 @@ class Rig:
         self.last = max(int(series.ts[-1]) for series in played.series)
         self.gateway: SimulatedGateway = serve_in_thread(
             played,
-            backtest_settings({"USD": CASH}, fees=FeeModel.parse("ib-fixed"), account=ACCOUNT),
+            account_settings(),
             speed=None,
             lockstep=[1],
             start=start,
