@@ -20,7 +20,7 @@ help:
 	@echo "make test    lint, types, import rules and all tests"
 	@echo "make check   only lint, types and import rules"
 	@echo "make bench   measure speed and memory against other engines"
-	@echo "make soak    the property tests, with many more examples"
+	@echo "make soak    the property and the crash tests, with many more examples"
 	@echo "make clients seven unmodified clients of TWS's API against the simulated one"
 	@echo "make lock    resolve the dependencies anew (needs uv)"
 	@echo "make clean   remove the environment and what the tools left"
@@ -52,7 +52,7 @@ $(CLIENTS)/%/.installed: requirements-clients/%.lock requirements-clients/build.
 	@touch $@
 
 soak: $(VENV)/.dev
-	@echo "pytest, property tests"; $(PY) -m pytest -q -n 2 -m hypothesis --hypothesis-profile=soak
+	@echo "pytest, property and crash tests"; PAPERTAPE_SOAK=1 $(PY) -m pytest -q -n 2 -m "hypothesis or soak" --hypothesis-profile=soak
 
 bench: $(VENV)/.bench
 	@$(PY) -m benchmarks

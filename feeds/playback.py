@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from feeds.past import past_batch
 from feeds.point_in_time import PointInTime
 from feeds.resample import resample
 from feeds.scans import ScanSource, evaluate
@@ -70,6 +71,8 @@ class RecordedFeed:
         self._most = FIRST_CHUNK
         self._unreleased = 0
         self._resampled: dict[tuple[int, int], Series] = {}
+        self._heard_bars: dict[int, Series] = {}
+        """Instrument -> the bars that its subscription hears."""
 
     @property
     def restarts(self) -> bool:
@@ -124,17 +127,19 @@ class RecordedFeed:
         """Kinds of market events that the instrument has."""
         return frozenset(series.kind for series in self.view.market(instrument))
 
-    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> EventKind | None:
+    def watch_bars(self, instrument: int, interval_ns: int | None, now: int, warmup: int = 0) -> EventKind | None:
         """Deliver bars of an interval (None: the tape's own); BAR where the market events are those bars.
 
         None where the tape has no bars of its own, and nothing to make bars of the interval of.
         """
         market = self.view.market(instrument)
         if EventKind.BAR in {series.kind for series in market} and interval_ns in (None, bar_interval(market[0])):
+            self._heard_bars[instrument] = market[0]
             return EventKind.BAR
         series = self._bars(instrument, interval_ns)
         if series is None:
             return None
+        self._heard_bars[instrument] = series
         self._streams = [
             each for each in self._streams if each.instrument != instrument or each.kind is not EventKind.BAR_VIEW
         ]
@@ -152,6 +157,17 @@ class RecordedFeed:
         if key not in self._resampled:
             self._resampled[key] = resample(finest, interval_ns, self.calendar)
         return self._resampled[key]
+
+    def past_bars(self, instruments: Sequence[int], warmup: int, now: int) -> Batch | None:
+        """The last ``warmup`` bars of each that are over at ``now``, adjusted for splits since."""
+        at = max(now, self.start - 1)  # bars from there on are delivered
+        pieces: list[tuple[int, Series, int, int]] = []
+        for j in instruments:
+            series = self._heard_bars.get(j)
+            if series is not None:
+                end = int(np.searchsorted(series.ts, at, "right"))
+                pieces.append((j, series, max(0, end - warmup), end))
+        return past_batch(pieces, lambda j, then: self.view.split_factor(j, then, at))
 
     # -- answering --------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from brokers.ib.events import (
     Event,
     InstrumentKnown,
     LinkChanged,
+    PastBars,
     QuoteTick,
     TradeTick,
 )
@@ -94,7 +95,7 @@ class Recorder:
         self._open: dict[str, None] = {}
         self._sources: dict[int, str] = {}
         self._bar_ends: dict[tuple[str, str], int] = {}
-        self._last_ts = self._last_kind = 0
+        self._received = self._last_ts = self._last_kind = 0
         self._day_end = 0
         self._day = ""
         self._scan_id = 0
@@ -184,6 +185,10 @@ class Recorder:
         file.add(f"{event.ts},{symbol},{columns},{_size(event.volume)},{event.received_ts},{file.rows}\n")
         self.counts["bars"] += 1
 
+    def _past_bars(self, event: PastBars) -> None:
+        for bar in event.bars:
+            self._bar(bar)
+
     def _answered(self, event: Answered) -> None:
         if isinstance(event.reply.request, ScanRequest) and isinstance(event.reply.value, Scan):
             self.take_scan(event.reply.value, event.reply.request.spec.location)
@@ -245,9 +250,10 @@ class Recorder:
 
         At one time a tape plays quotes before trades; a broker's may come the other way round in one packet.
         """
-        if ts < self._last_ts:
+        if ts < self._received:
             self.counts["times that went back"] += 1
-            ts = self._last_ts
+        self._received = max(ts, self._received)
+        ts = max(ts, self._last_ts)
         if ts == self._last_ts and kind < self._last_kind:
             ts += 1
         self._last_ts, self._last_kind = ts, kind
@@ -356,6 +362,7 @@ _TAKERS: dict[type, Callable[[Recorder, Any], None]] = {
     TradeTick: Recorder._trade,
     QuoteTick: Recorder._quote,
     BarClosed: Recorder._bar,
+    PastBars: Recorder._past_bars,
     Answered: Recorder._answered,
     InstrumentKnown: Recorder._known,
     DataChanged: Recorder._data_changed,

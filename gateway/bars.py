@@ -24,6 +24,8 @@ from papertape.core.model import NS_PER_S, EventKind, SessionTimes
 from papertape.core.schedule import TimeOfDay
 from papertape.core.series import F8, I8, Series
 
+AVERAGE_DECIMALS = 8
+"""Of average prices, as TWS sends those of RTVolume."""
 UNKNOWN = -1.0
 """Volume, average and count of a bar that has none, as TWS sends them for bars of quotes."""
 PRICES = ("TRADES", "BID", "ASK", "MIDPOINT")
@@ -222,7 +224,9 @@ class BarMaker:
         total, value = (np.concatenate(([0.0], np.cumsum(column))) for column in (traded, price * traded))
         with np.errstate(divide="ignore", invalid="ignore"):
             average = (value[last] - value[first]) / (total[last] - total[first])
-        average = np.where(np.isfinite(average), average, made.columns[3])
+        # Rounded, so that it does not depend on how many events before the bar were looked at.
+        mean: F8 = np.where(np.isfinite(average), average, made.columns[3])
+        average = mean.round(AVERAGE_DECIMALS)
         count = np.full(len(made), -1, np.int64) if is_bars else last - first
         return self._listed(j, made, 0, len(made), average, count, known)
 

@@ -55,6 +55,9 @@ class Driver:
     time follow the wall clock, so that what is still due happens and requests keep to their rates.
     """
 
+    waits_for: tuple[int, ...] = ()
+    """Ids of clients who are sent markers and must answer them."""
+
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._pace: Pace | None = None
@@ -137,6 +140,7 @@ class InLockstep(Driver):
     def __init__(self, lockstep: Lockstep, deadline_s: float = 60.0) -> None:
         super().__init__()
         self._lockstep = lockstep
+        self.waits_for = lockstep.ids
         self._deadline_s = deadline_s
         self._is_running = False
         self._over = asyncio.Event()
@@ -161,8 +165,7 @@ class InLockstep(Driver):
     def _turn(self, server: GatewayServer) -> None:
         lockstep = self._lockstep
         while lockstep.is_ready and not lockstep.is_over:
-            lockstep.turn(server.due_ts)
-            server.apply_due()
+            lockstep.turn(server.apply_due)
             server.pump()
         if lockstep.is_over:
             self._over.set()

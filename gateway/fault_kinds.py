@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
-from gateway.protocol.replies import Reply
+from gateway.protocol.replies import Reply, TickString
+from gateway.ticks import SUMMARIES
 from papertape.core.errors import did_you_mean
 from papertape.core.model import NS_PER_MS, NS_PER_S
 
@@ -87,7 +88,16 @@ def _kebab(name: str) -> str:
 
 MESSAGES: Mapping[str, type] = {_kebab(each.__name__): each for each in get_args(Reply)}
 """Kind of message as a scenario spells it -> class of the reply: order-status, execution, commission, ..."""
-NAME_OF: Mapping[type, str] = {kind: name for name, kind in MESSAGES.items()}
+RT_VOLUME_NAME = "rt-volume"
+"""A tick-string with a trade in it: a kind of its own, so that a scenario can count trades."""
+_NAMES: Mapping[type, str] = {kind: name for name, kind in MESSAGES.items()}
+
+
+def name_of(message: Reply) -> str:
+    """Kind of a message as a scenario spells it."""
+    if isinstance(message, TickString) and message.type in SUMMARIES.values():
+        return RT_VOLUME_NAME
+    return _NAMES[type(message)]
 
 
 _UNITS: Mapping[str, int] = {
@@ -158,8 +168,9 @@ def _flag(value: object) -> bool:
 
 
 def _message(value: object) -> str:
-    if value != ANY and value not in MESSAGES:
-        raise ValueError(f"no such kind of message{did_you_mean(str(value), (ANY, *MESSAGES))}")
+    names = (ANY, RT_VOLUME_NAME, *MESSAGES)
+    if value not in names:
+        raise ValueError(f"no such kind of message{did_you_mean(str(value), names)}")
     return str(value)
 
 

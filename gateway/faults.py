@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.clients import UNSTARTED, Client
-from gateway.fault_kinds import ANY, FARMS, NAME_OF, Fault, Kind, armed_ts, fault_line
+from gateway.fault_kinds import ANY, FARMS, RT_VOLUME_NAME, Fault, Kind, armed_ts, fault_line, name_of
 from gateway.planned_faults import Counted
 from gateway.protocol.replies import Error, NextValidId, Reply
 from gateway.scenario import Scenario
@@ -33,7 +33,7 @@ RESTORED = {
 BUSY_TEXT = "Unable to connect as the client id is already in use. Retry with a unique client id."
 
 MARKET_DATA = frozenset({
-    "tick-price", "tick-size", "tick-generic", "tick-string", "tick-last", "tick-bid-ask", "tick-mid",
+    "tick-price", "tick-size", "tick-generic", "tick-string", RT_VOLUME_NAME, "tick-last", "tick-bid-ask", "tick-mid",
     "real-time-bar", "historical-data-update",
 })  # fmt: skip
 """What a break between the exchange and TWS loses for good."""
@@ -108,6 +108,8 @@ class Due:
 _OF_CONNECTIONS = (Kind.DISCONNECT, Kind.HALF_OPEN, Kind.GARBAGE)
 """Kinds that happen at a time or, where they name a message, instead of or before it."""
 _OF_MESSAGES = (Kind.DELAY, Kind.DUPLICATE, Kind.REORDER, Kind.DROP, Kind.STALL, Kind.DRIP, Kind.FULL_READ)
+_MARKER = "time"
+_NOT_OF_MARKERS = (Kind.DELAY, Kind.DUPLICATE, Kind.REORDER, Kind.DROP)
 _OF_THE_SERVER = (Kind.RESTART, Kind.CONNECTIVITY, Kind.FARM, Kind.NOTICE)
 
 
@@ -133,8 +135,9 @@ class FaultLayer:
     """Applies a scenario to what goes to clients. Of one connection, what it returns is to be done in order.
 
     ``start`` is when the market begins (UTC ns), ``zone`` the exchange's; ``encode(reply, version)`` makes a frame.
-    ``name_of(frame, version)`` is the kind of a message that is encoded already. ``told(now, text)`` hears of each fault
-    that happens.
+    ``name_of(frame, version)`` is the kind of a message that is encoded already. ``marked`` are ids of clients in
+    lockstep: their markers always come, once and in their place, for without one the market would stand still.
+    ``told(now, text)`` hears of each fault that happens.
     """
 
     def __init__(
@@ -144,10 +147,13 @@ class FaultLayer:
         zone: str,
         encode: Callable[[Reply, int], bytes],
         name_of: Callable[[bytes, int], str],
+        *,
+        marked: frozenset[int] = frozenset(),
         told: Callable[[int, str], None] = lambda now, text: None,
     ) -> None:
         self._encode = encode
         self._name_of_frame = name_of
+        self._marked = marked
         self._told = told
         self._lines: dict[int, _Line] = {}
         self._agenda: list[tuple[int, int, Callable[[int, Due], None]]] = []
@@ -218,7 +224,7 @@ class FaultLayer:
         return out
 
     def _name(self, message: Reply | bytes, version: int) -> str:
-        return self._name_of_frame(message, version) if isinstance(message, bytes) else NAME_OF[type(message)]
+        return self._name_of_frame(message, version) if isinstance(message, bytes) else name_of(message)
 
     def _is_lost(self, name: str) -> bool:
         return name in MARKET_DATA and (self._outages > 0 or self._broken_farms > 0)
@@ -228,8 +234,11 @@ class FaultLayer:
 
     def _met(self, line: _Line, message: Reply | bytes, name: str, now: int) -> list[Fault]:
         found = []
+        is_marker = name == _MARKER and line.client.id in self._marked
         for each in self._met_by_messages:
             fault = each.fault
+            if is_marker and fault.kind in _NOT_OF_MARKERS:
+                continue
             if (
                 each.ts <= now
                 and fault.message in (name, ANY)
@@ -431,7 +440,9 @@ def _symbol(message: Reply | bytes) -> str:
 
 
 def _belong_together(held: Reply | bytes, passing: Reply | bytes) -> bool:
-    """Whether two messages are of one order or execution, where both name one."""
+    """Whether two messages are of one order or execution, where both name one; of a kind, any two are."""
+    if type(held) is type(passing):
+        return True
     for name in ("order_id", "exec_id"):
         one, other = getattr(held, name, None), getattr(passing, name, None)
         if one is not None and other is not None:

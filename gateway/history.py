@@ -3,10 +3,12 @@
 Requests are answered at once. Pacing counts exchange time and holds for bars of every size (TWS itself is soft on bars of
 a minute and more). Bars of trades are in shares from server version 175 on and in round lots of US stocks before
 (``MIN_SERVER_VER_HMDS_MARKET_DATA_IN_SHARES`` of the public clients). Updates come every five seconds where something
-changed. Not confirmed: that a five-second bar without trades is sent flat with volume 0, and how updates are timed.
+changed, after the events of that second: a bar that ends then is whole, and a trade of that very time is in the next
+one, but for the close of a session. Not confirmed: that a five-second bar without trades is sent flat with volume 0,
+and how updates are timed.
 
 A tape of bars gives its own bars as five-second bars where these are longer: once each, within five seconds of their
-end. A trade stamped exactly at a session's close is in historical bars, but in no five-second bar of regular hours.
+end, and at their end where that is a multiple of five seconds.
 """
 
 from __future__ import annotations
@@ -262,7 +264,7 @@ class HistoryDesk:
             del self._live[key]
 
     def second(self, now: int) -> None:
-        """A full second of exchange time: every fifth ends bars."""
+        """A full second of exchange time, with its events: every fifth ends bars."""
         if now % FIVE_NS:
             return
         known = self._known(now)
@@ -292,7 +294,7 @@ class HistoryDesk:
             length = typical_length(finest)
             if length > FIVE_NS:
                 rows = self.maker.rows(j, what, BarSize(length), begin - FIVE_NS - length, known, regular=regular)
-                # The second comes before its events: a bar that ends with it is known by the next look.
+                # A bar that ended in between, or was not known at the last look, comes now.
                 return [(row.start, row) for row in rows if max(self._looked, begin - FIVE_NS) < row.end <= known]
         if regular and not self.maker.is_regular(begin):
             return []

@@ -8,7 +8,7 @@ the step's time; then another marker follows. The market goes on after a round i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.clients import UNSTARTED, Client
 from gateway.protocol import replies, requests
@@ -87,11 +87,12 @@ class Lockstep:
             self._asked[client.id].clear()
             self._early[client.id].clear()
 
-    def turn(self, due_ts: int = NEVER) -> None:
+    def turn(self, apply_due: Callable[[], bool] = lambda: False) -> None:
         """After everybody's answer: do what was asked, or play the next step; then ask for another answer.
 
-        After a silent step nobody is asked: :attr:`is_ready` stays, and the next turn plays on. A step at or after
-        ``due_ts``, when something happens beside the market, is never silent.
+        ``apply_due`` then lets happen what is due beside the market, before the marker, so that clients have all of it
+        when they answer; it says whether there was anything. After a silent step nobody is asked: :attr:`is_ready`
+        stays, and the next turn plays on.
         """
         assert self.is_ready, "somebody has not answered yet"
         assert not self.is_over, "nothing is left to play"
@@ -104,12 +105,15 @@ class Lockstep:
         if asked:
             for client, request in asked:
                 self.tws.request(client, request)
+            apply_due()
         elif self.tws.next_ts == NEVER:
             self.is_over = True
             return
         else:
             self.steps += 1
-            if self._play_next() and self.tws.now < due_ts and not any(self._asked.values()):
+            is_silent = self._play_next()
+            was_due = apply_due()
+            if is_silent and not was_due and not any(self._asked.values()):
                 return
         self._answered.clear()
         self._is_answered = False

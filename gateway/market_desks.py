@@ -32,10 +32,13 @@ class MarketDesks:
         )
 
     def second(self, now: int) -> None:
-        """A full second of exchange time."""
+        """A full second of exchange time, before its events."""
         self.quotes.second(now)
-        self.history.second(now)
         self.scanners.second(now)
+
+    def second_played(self, now: int) -> None:
+        """Its events have happened: bars that end with them are known."""
+        self.history.second(now)
 
     def drop(self, client: Client) -> None:
         """A connection has ended: what it subscribed to ends with it."""

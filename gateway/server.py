@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from gateway.clients import UNSTARTED, Client
 from gateway.connection import Bounds, Connection, all_writable
 from gateway.drivers import Driver
-from gateway.fault_kinds import NAME_OF
+from gateway.fault_kinds import name_of
 from gateway.faults import FaultLayer, FindExchange, LoseExchange, Restart, ServerAction
 from gateway.protocol.codec import decode_reply, encode_reply
 from gateway.protocol.protobuf import check_server_version
@@ -106,6 +106,7 @@ class GatewayServer:
                 tws.market.calendar.zone,
                 encode_reply,
                 _name_of,
+                marked=frozenset(driver.waits_for),
                 told=lambda ts, text: self.tell(What.FAULT, text, ts),
             )
 
@@ -198,12 +199,7 @@ class GatewayServer:
     def next_ts(self) -> int:
         """Exchange time of what is to be played next, in the market or by the scenario; NEVER at the tape's end."""
         market = self.tws.next_ts
-        return market if market == NEVER else min(market, self.due_ts)
-
-    @property
-    def due_ts(self) -> int:
-        """Exchange time at which the scenario has something next; NEVER where it has nothing."""
-        return NEVER if self._layer is None else self._layer.next_ts
+        return market if market == NEVER or self._layer is None else min(market, self._layer.next_ts)
 
     def play(self, until: int, most_steps: int) -> bool:
         """Play up to exchange time ``until`` (NEVER: to the end), but no more than so many steps; whether it got there."""
@@ -222,11 +218,11 @@ class GatewayServer:
                 self.pump()
         return False
 
-    def apply_due(self) -> None:
-        """Let happen what the scenario has for now."""
+    def apply_due(self) -> bool:
+        """Let happen what the scenario has for now; whether it has anything."""
         layer = self._layer
         if layer is None or layer.next_ts > self.tws.now:
-            return
+            return False
         self.pump()
         due = layer.due(self.tws.now)
         for action in due.server:
@@ -235,6 +231,7 @@ class GatewayServer:
             connection = self._by_number.get(number)
             if connection is not None:
                 connection.perform(actions)
+        return True
 
     async def drained(self) -> None:
         """Wait until every client takes more; one that does not for long is dropped."""
@@ -415,7 +412,7 @@ class GatewayServer:
 
 def _name_of(frame: bytes, version: int) -> str:
     """Kind of a message that is encoded already."""
-    return NAME_OF[type(decode_reply(frame[PREFIX_BYTES:], version))]
+    return name_of(decode_reply(frame[PREFIX_BYTES:], version))
 
 
 _WORTH_TELLING = frozenset({PlaceOrder, CancelOrder, GlobalCancel})

@@ -189,7 +189,8 @@ class Tws:
         ts, market = self.next_ts, self.market
         assert ts != NEVER, "the tape has ended"
         self._pass_to(ts)
-        if ts == self._second:
+        is_second = ts == self._second
+        if is_second:
             self._second = self._second_after(ts)
             self.account.second(ts)
             self.data.second(ts)
@@ -197,6 +198,8 @@ class Tws:
             part = market.next_part(ts)
             assert part is not None, "there is an event at that time"
             self._play_part(part)
+        if is_second:
+            self.data.second_played(ts)
         if self.memory is not None:
             self.memory.commit(ts)
 

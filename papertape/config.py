@@ -281,5 +281,5 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _built(owner: type[T], values: Mapping[str, Any]) -> T:
     """The dataclass of merged values; a section becomes the dataclass that its field is."""
-    sections = {name: _built(kind, values[name]) for name, kind in _SECTIONS.items() if name in values}
+    sections: dict[str, Any] = {name: _built(kind, values[name]) for name, kind in _SECTIONS.items() if name in values}
     return owner(**{**values, **sections})

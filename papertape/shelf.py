@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from papertape.core.errors import DataError
+from papertape.file_lock import try_lock
 from papertape.store import FILE_NAME, read_manifest, run_file
 
 STAR = "starred"
@@ -23,7 +24,13 @@ STAR = "starred"
 
 _RUN_NAME = re.compile(r"(\d{8}T\d{6})Z-.+-[0-9a-f]{6}")
 """What ``store.folder_name`` makes; the first group is when the run was written, in UTC."""
-_OURS = frozenset({FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}-journal", STAR})
+LOCK_FILE = "run.lock"
+"""Name of the file that the process which executes a paper or live run holds locked."""
+_OF_LIVE_RUNS = (LOCK_FILE, "status.json", "halt.json", "halted.json")
+_OURS = frozenset(
+    {f"{name}{end}" for name in (FILE_NAME, "journal.sqlite") for end in ("", "-wal", "-shm", "-journal")}
+    | {STAR, *_OF_LIVE_RUNS}
+)
 _OURS_BY_SUFFIX = frozenset({".html", ".csv", ".parquet"})
 """Ends of the names of reports and exports, which may lie in a run's folder."""
 
@@ -106,6 +113,8 @@ def deletable(run: Path) -> Path:
         read_manifest(run_file(folder))  # of another name, it must be a run to be deleted as one
     if (folder / STAR).exists():
         raise DataError(f"not deleted: it is starred; papertape runs unstar {folder.name}", path=str(folder))
+    if _is_executed(folder):
+        raise DataError(f"not deleted: it is being executed; papertape halt {folder.name} stops it", path=str(folder))
     for each in sorted(folder.iterdir()):
         is_ours = each.name in _OURS or each.suffix in _OURS_BY_SUFFIX
         if not is_ours or each.is_dir():
@@ -113,6 +122,19 @@ def deletable(run: Path) -> Path:
                 f"not deleted: it holds {each.name}, which is not of the run; move that away", path=str(folder)
             )
     return folder
+
+
+def _is_executed(folder: Path) -> bool:
+    """Whether a process executes the run in a folder now."""
+    try:
+        with (folder / LOCK_FILE).open("r+b") as file:
+            return not try_lock(file)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise DataError(
+            f"not deleted: whether it is being executed is unknown ({error.strerror})", path=str(folder)
+        ) from error
 
 
 def delete_run(run: Path) -> None:

@@ -170,12 +170,20 @@ class Strategy:
     # -- market data ------------------------------------------------------------------------------------------
 
     def subscribe(
-        self, symbols: str | Iterable[str], *, when: Filter | None = None, bars: str | float | None = None
+        self,
+        symbols: str | Iterable[str],
+        *,
+        when: Filter | None = None,
+        bars: str | float | None = None,
+        warmup: int = 0,
     ) -> None:
         """Hear instruments from now on, only where the filter ``when`` holds.
 
         Trades go to ``on_trade``, quotes to ``on_quote``, bars to ``on_bar``/``on_bars``. ``bars`` is their
         interval (``"5m"``, ``"1h"``, ``"1d"`` or seconds); without it the tape's own bars are heard.
+
+        ``warmup``: hear the last so many bars that are over already first, in order, of all the symbols together, so
+        that what is computed of them stands where it would. No order can be given on them.
         """
         session = self._session
         length = None if bars is None else duration(bars)
@@ -184,18 +192,21 @@ class Strategy:
             bars_ns = length.ns or 86_400 * NS_PER_S
             if length.sessions > 1:
                 raise StrategyError(f"bars of {bars}: up to one session is possible")
+        if warmup < 0:
+            raise StrategyError(f"warmup={warmup}: it is a number of bars, 0 or more")
         now = session.interrupt()
-        deaf = [
-            symbol
-            for symbol in ([symbols] if isinstance(symbols, str) else list(symbols))
-            if not session.watchlist.hear(session.instrument_index(symbol), when, bars_ns, now)
-        ]
+        names = [symbols] if isinstance(symbols, str) else list(symbols)
+        indices = [session.instrument_index(symbol) for symbol in names]
+        heard = [session.watchlist.hear(j, when, bars_ns, now, warmup) for j in indices]
+        deaf = [symbol for symbol, kinds in zip(names, heard, strict=True) if not kinds]
         hears_bars = session.handlers.bar is not None or session.handlers.bars is not None
         if deaf and hears_bars and session.handlers.trade is None and session.handlers.quote is None:
             raise StrategyError(f'there are no bars of {deaf[0]}; subscribe(..., bars="1m") makes them from trades')
         if deaf:
             text = f"{deaf[0]} (and {len(deaf) - 1} more)" if len(deaf) > 1 else deaf[0]
             session.log.note("nothing_to_hear", f"the tape has no events of {text} that the strategy's callbacks hear")
+        if warmup and hears_bars:
+            session.warm_up(list(dict.fromkeys(indices)), warmup)
 
     def unsubscribe(self, symbols: str | Iterable[str]) -> None:
         """Hear nothing more of instruments."""

@@ -11,6 +11,7 @@ class SmaCross(Strategy):
 
     Long only. ``invest`` of the account's net liquidation is split evenly over the symbols of the run. Orders are
     decided at a bar's close and go to the market: they fill at the next bar's open, or at the next trade or quote.
+    Bars before the run count: a run that begins at 10:30 stands where one that ran since the open would, but flat.
     A split changes what the closes before it mean; they are adjusted at the open of the session that it takes effect in.
     """
 
@@ -26,7 +27,7 @@ class SmaCross(Strategy):
         self.closes: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=self.slow))
         self.is_above: dict[str, bool] = {}
         self.days: dict[str, dict[int, float]] = {}
-        self.subscribe(self.symbols, bars=self.bars)
+        self.subscribe(self.symbols, bars=self.bars, warmup=self.slow)
         self.at("open", every="day")
         self.at("close", every="day")
 

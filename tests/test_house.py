@@ -20,7 +20,10 @@ NOT_OURS = {"LICENSE"}
 
 LONG_FILES: dict[str, str] = {}
 """File -> why it is one thing although it is longer than FILE_LINES_MAX."""
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "papertape/cli/live.py:live": "its signature is the list of its options",
+    "papertape/cli/paper.py:paper": "its signature is the list of its options",
+}
 """file:function -> why it is one thing although it is longer than FUNCTION_LINES_MAX."""
 
 # In pieces, so that this file keeps its own rules.

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from papertape.core.errors import DataError
+from papertape.live.control import Control, RunFolderLock, ask_to_halt, seen_runs
+from papertape.live.status import LiveStatus
 from papertape.shelf import deletable, delete_run, kept_runs, set_star
 from papertape.store import FILE_NAME, save_run
 from tests.report.made_records import a_record
@@ -133,6 +135,17 @@ def test_a_folder_with_anything_of_the_users_is_not_deleted(run: Path) -> None:
     (run / "thoughts.txt").unlink()
     (run / "folder.csv").mkdir()
     assert "it holds folder.csv" in refusal(run)
+
+
+def test_a_run_that_is_being_executed_is_not_deleted(run: Path) -> None:
+    lock = RunFolderLock(run)
+    Control(lock).tell(LiveStatus(run.name, "S", "paper", "DU1", "h:1", 1), is_last=True)
+    ask_to_halt(seen_runs(run.parent)[0], by="me", why="")
+    with pytest.raises(DataError, match=f"is being executed; papertape halt {run.name} stops it"):
+        delete_run(run)
+    lock.release()
+    delete_run(run)
+    assert not run.exists()
 
 
 def test_neither_a_link_nor_the_current_folder_is_deleted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

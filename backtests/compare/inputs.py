@@ -21,6 +21,9 @@ Exchange rates are those at the run's end, hence follow from its data and its wi
 _OF_THE_STRATEGY = ("code", "parameters.")
 """Inputs that are part of the choice of a strategy: another strategy is one input, not these as well."""
 
+_OF_A_CONNECTION = "live."
+"""Inputs of runs that have a connection: a backtest has none, which is no difference beside that of the modes."""
+
 LOUD: Mapping[str, str] = {
     "data": "the data differ",
     "window": "the time that was played differs",
@@ -106,6 +109,8 @@ def input_differences(inputs: Sequence[Mapping[str, Any]]) -> tuple[InputDiffere
         keys.update(dict.fromkeys(each))
     found = []
     for key in keys:
+        if key.startswith(_OF_A_CONNECTION) and not all(key in each for each in inputs):
+            continue
         missing = ABSENT if key.startswith("parameters.") else None  # a setting that an older run lacks was not made
         values = tuple(each.get(key, missing) for each in inputs)
         if not all(is_same(values[0], value) for value in values[1:]):

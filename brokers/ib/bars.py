@@ -2,8 +2,8 @@
 
 TWS keeps a history up to date by telling the present bar again and again; it never says that a bar is over. A bar is
 when one of a later interval is told, or when its end is past by a grace. Bars of one interval that end at one time go
-out together, when each instrument's is over, so that a cross-section is whole. After a break the history is asked anew,
-and what was missed is told late, never twice.
+out together, when each instrument's is over, so that a cross-section is whole; so do the past ones of what was asked for
+at one time. After a break the history is asked anew, and what was missed is told late, never twice.
 
 What no real TWS has confirmed: that a history without a bar is kept up to date, and that the last change of a bar comes
 within the grace after its end. A change that comes later is counted (``late``) and otherwise ignored.
@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import AskHistory, Command, StopHistory
-from brokers.ib.events import BarClosed, BarsBegun, Event
+from brokers.ib.ended import EndedIds
+from brokers.ib.events import BarClosed, Event, PastBars
 from brokers.ib.history_pacing import HistoryPacing
 from brokers.ib.intervals import DAY_NS, bar_end, bar_start, interval_duration, warm_up_length
 from brokers.ib.records import HistoryBar, HistoryEnd, HistoryUpdate
@@ -28,7 +29,6 @@ from papertape.core.timers import NEVER
 
 PAST_MOST = 200_000
 """Most bars of one history that are kept until it is complete."""
-ENDED_IDS = 10_000
 ATTEMPTS = 3
 
 
@@ -65,10 +65,15 @@ class _BarLine:
     attempts: int = 0
     last: int = -1
     has_begun: bool = False
-    """Whether past bars were told, or found missing."""
+    """Whether past bars are there, or found missing."""
+    is_heard: bool = False
+    """Whether past bars went out, so that others may."""
     is_told: bool = False
     """Whether the history that was asked for last is complete."""
-    past: list[_Bar] = field(default_factory=list)
+    told: list[_Bar] = field(default_factory=list)
+    """The history that is coming."""
+    past: list[BarClosed] = field(default_factory=list)
+    failure: str = ""
     current: _Bar | None = None
     over: dict[int, _Bar] = field(default_factory=dict)
     """Start -> a bar that is over and has not gone out yet."""
@@ -92,6 +97,8 @@ class BarLines:
         self.registry = registry
         self.history = history
         self.volume_unit: Callable[[Instrument], float] = lambda instrument: 1.0
+        self.marks: Callable[[int], bool] = lambda j: False
+        """Whether an instrument has neither trades nor quotes of its own."""
         self.late = 0
         """Changes of bars that came after they had gone out."""
         self._grace_ns = round(settings.grace_s * NS_PER_S)
@@ -100,7 +107,7 @@ class BarLines:
         self._next_id = next_id
         self._lines: dict[tuple[int, int], _BarLine] = {}
         self._requests: dict[int, _BarLine] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = EndedIds()
         self._is_up = False
 
     # -- what is wanted ---------------------------------------------------------------------------------------
@@ -113,7 +120,7 @@ class BarLines:
             return
         if line is not None:
             self._end(line)
-            line.warmup, line.has_begun, line.last, line.since = warmup, False, -1, now
+            line.warmup, line.has_begun, line.is_heard, line.last, line.since = warmup, False, False, -1, now
             line.over.clear()
         else:
             line = self._lines[j, interval_ns] = _BarLine(j, interval_ns, warmup, now)
@@ -127,6 +134,7 @@ class BarLines:
             self._release(now)
             del self._lines[j, interval_ns]
             self._end(line)
+            self._tell_past(line)
 
     def end_all(self) -> None:
         """End all requests at TWS; :meth:`resubscribe` asks again."""
@@ -140,11 +148,9 @@ class BarLines:
 
     def _forget(self, line: _BarLine) -> None:
         if self._requests.pop(line.request, None) is not None:
-            self._ended[line.request] = None
-            if len(self._ended) > ENDED_IDS:
-                del self._ended[next(iter(self._ended))]
+            self._ended.add(line.request)
         line.request, line.deadline = 0, NEVER
-        line.past.clear()
+        line.told.clear()
         line.current = None
 
     def _ask(self, line: _BarLine, now: int) -> None:
@@ -159,7 +165,6 @@ class BarLines:
         line.request = self._next_id()
         line.is_told = False
         line.deadline = now + round(self.settings.history_s * NS_PER_S)
-        line.past.clear()
         self._requests[line.request] = line
         contract = contract_of(self.registry.instruments[line.instrument], self.registry.con_ids[line.instrument])
         command = AskHistory(
@@ -196,8 +201,8 @@ class BarLines:
         bar = self._read(line, record)
         if isinstance(record, HistoryUpdate) and line.is_told:
             self._update(line, bar)
-        elif len(line.past) < PAST_MOST:
-            line.past.append(bar)
+        elif len(line.told) < PAST_MOST:
+            line.told.append(bar)
         return True
 
     def _read(self, line: _BarLine, record: HistoryBar | HistoryUpdate) -> _Bar:
@@ -209,23 +214,39 @@ class BarLines:
 
     def _told(self, line: _BarLine, now: int) -> None:
         """The history is complete. What was over when it was asked for is past; what came since closes like any other."""
-        bars = sorted({bar.start: bar for bar in line.past}.values(), key=lambda bar: bar.start)
-        line.past.clear()
+        bars = sorted({bar.start: bar for bar in line.told}.values(), key=lambda bar: bar.start)
+        line.told.clear()
         line.is_told = True
         line.deadline = NEVER
         if not line.has_begun:
             past = [bar for bar in bars if bar.end + self._grace_ns <= line.since]
-            for bar in past[-line.warmup :] if line.warmup else ():
-                self._close(line, bar, now, is_history=True)
             line.last = past[-1].start if past else -1
+            line.past = [
+                self._closed(line, bar, now, is_history=True) for bar in past[max(0, len(past) - line.warmup) :]
+            ]
             self._begin(line, "")
         rest = [bar for bar in bars if bar.start > line.last and bar.end + self._grace_ns > line.since]
         line.over.update((bar.start, bar) for bar in rest[:-1])
         line.current = rest[-1] if rest else None
 
     def _begin(self, line: _BarLine, failure: str) -> None:
-        line.has_begun = True
-        self._emit(BarsBegun(line.instrument, line.interval_ns, failure))
+        line.has_begun, line.failure = True, failure
+        self._tell_past(line)
+
+    def _tell_past(self, one: _BarLine) -> None:
+        """Let past bars go out when those of all that was asked for at the same time are there."""
+        lines = [
+            each for each in self._lines.values() if (each.interval_ns, each.since) == (one.interval_ns, one.since)
+        ]
+        if not all(line.has_begun for line in lines):
+            return
+        failures = tuple((line.instrument, line.failure) for line in lines if line.failure)
+        bars = sorted((bar for line in lines for bar in line.past), key=lambda bar: bar.ts)
+        for line in lines:
+            line.is_heard, line.failure = True, ""
+            line.past.clear()
+        if bars or failures:
+            self._emit(PastBars(one.interval_ns, tuple(bars), failures))
 
     def _update(self, line: _BarLine, bar: _Bar) -> None:
         if bar.start <= line.last:
@@ -273,6 +294,7 @@ class BarLines:
                     self._again(line, now)
                 else:
                     self._end(line)
+                    # what is missing is said, and bars of others no longer wait for it
                     seconds = f"{self.settings.history_s:g} s, {ATTEMPTS} times"
                     self._begin(line, f"TWS did not answer the request for bars within {seconds}")
             current = line.current
@@ -283,15 +305,17 @@ class BarLines:
 
     def _release(self, now: int) -> None:
         """Let go out what is over, in order of time, each time as a whole."""
-        ends = sorted({(bar.end, line.interval_ns) for line in self._lines.values() for bar in line.over.values()})
+        heard = [line for line in self._lines.values() if line.is_heard]
+        ends = sorted({(bar.end, line.interval_ns) for line in heard for bar in line.over.values()})
         for end, interval in ends:
-            lines = [line for line in self._lines.values() if line.interval_ns == interval]
+            lines = [line for line in heard if line.interval_ns == interval]
             if now < end + self._grace_ns and not all(self._is_past(line, end) for line in lines):
                 continue
             for line in sorted(lines, key=lambda line: line.instrument):
                 for bar in [bar for bar in line.over.values() if bar.end == end]:
                     del line.over[bar.start]
-                    self._close(line, bar, now)
+                    line.last = max(line.last, bar.start)
+                    self._emit(self._closed(line, bar, now))
 
     def _is_past(self, line: _BarLine, end: int) -> bool:
         """Whether nothing more can come of a line for bars that end at ``end``."""
@@ -299,13 +323,10 @@ class BarLines:
             return True
         return line.is_told and line.current is not None and line.current.start >= end
 
-    def _close(self, line: _BarLine, bar: _Bar, now: int, *, is_history: bool = False) -> None:
-        line.last = max(line.last, bar.start)
-        self._emit(
-            BarClosed(
-                line.instrument, line.interval_ns, bar.start, bar.end, now, bar.open, bar.high, bar.low, bar.close,
-                bar.volume, is_history,
-            )
+    def _closed(self, line: _BarLine, bar: _Bar, now: int, *, is_history: bool = False) -> BarClosed:
+        return BarClosed(
+            line.instrument, line.interval_ns, bar.start, bar.end, now, bar.open, bar.high, bar.low, bar.close,
+            bar.volume, is_history, self.marks(line.instrument),
         )  # fmt: skip
 
     def next_due(self) -> int:
@@ -313,7 +334,7 @@ class BarLines:
         due = NEVER
         for line in self._lines.values():
             due = min(due, line.deadline)
-            ends = [bar.end for bar in line.over.values()]
+            ends = [bar.end for bar in line.over.values()] if line.is_heard else []
             if line.current is not None:
                 ends.append(line.current.end)
             due = min([due, *(end + self._grace_ns for end in ends)])

@@ -10,6 +10,7 @@ messages are NO_REQUEST, whether TWS sent -1 or 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,12 +20,14 @@ from brokers.ib.records import NAN, NO_REQUEST, Record
 RECORDS_MAX = 1 << 20
 """Most records that wait to be taken; a frame of the largest size holds fewer."""
 
-_UNSET_NUMBERS = frozenset({1.7976931348623157e308, 2147483647.0, float(2**63 - 1), float(2**127 - 1)})
+_UNSET_NUMBERS = frozenset(
+    {1.7976931348623157e308, 2147483647.0, float(2**63 - 1), float(2**127 - 1), math.inf, -math.inf}
+)
 _UNSET_WHOLE = frozenset({2**31 - 1, 2**63 - 1})
 
 
 def number(value: Any) -> float:
-    """A plain float of an int, float or Decimal; NaN where it is unset."""
+    """A plain float of an int, float or Decimal; NaN where it is unset or infinite."""
     if value is None:
         return NAN
     plain = float(value)

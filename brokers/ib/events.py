@@ -65,7 +65,10 @@ class PriceImage(msgspec.Struct, frozen=True, gc=False):
 
 
 class BarClosed(msgspec.Struct, frozen=True, gc=False):
-    """A bar is over. ``ts`` is its end, ``start`` its beginning; ``is_history`` where it was over before we asked."""
+    """A bar is over. ``ts`` is its end, ``start`` its beginning; ``is_history`` where it was over before we asked.
+
+    ``marks``: the instrument has neither trades nor quotes of its own, so that its bars are what it is marked by.
+    """
 
     instrument: int
     interval_ns: int
@@ -78,17 +81,18 @@ class BarClosed(msgspec.Struct, frozen=True, gc=False):
     close: float
     volume: float
     is_history: bool = False
+    marks: bool = False
 
 
-class BarsBegun(msgspec.Struct, frozen=True):
-    """The bars of an instrument that were over when they were asked for have all been told; from now on they close.
+class PastBars(msgspec.Struct, frozen=True):
+    """Bars that were over before they were asked for, of all instruments asked for at one time; in order of time.
 
-    With ``failure`` there are none, and none will come.
+    ``failures`` are the instruments that have no such bars, now or later, with what TWS said of each.
     """
 
-    instrument: int
     interval_ns: int
-    failure: str = ""
+    bars: tuple[BarClosed, ...]
+    failures: tuple[tuple[int, str], ...] = ()
 
 
 class DataChanged(msgspec.Struct, frozen=True):
@@ -234,7 +238,7 @@ class AccountReady(msgspec.Struct, frozen=True):
 
 
 Event = (
-    TradeTick | QuoteTick | PriceImage | BarClosed | BarsBegun | DataChanged | InstrumentKnown | Answered | OrderChanged
+    TradeTick | QuoteTick | PriceImage | BarClosed | PastBars | DataChanged | InstrumentKnown | Answered | OrderChanged
     | OrderAmended | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

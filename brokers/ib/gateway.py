@@ -7,7 +7,8 @@ socket, threads and queue can not happen here:
 1. One read of 64 KiB a turn, whatever its length: messages of exactly 4096 bytes pass as any other.
 2. Resolving, connecting and the handshake have one deadline together.
 3. Nothing that the peer sends raises: what can not be read is an Undecodable record.
-4. A message of a known number that made no callback was dropped by the client: an Undecodable record, too.
+4. A message of a known number that made no callback was dropped by the client: an Undecodable record, too. (Fields behind
+   those that the client reads are not looked at, here as there: a newer TWS may add some.)
 5. Connected is a record that only a finished handshake makes; a refusal is an error with a line that says what to do.
 6. One object is one connection. Nothing is left over for the next.
 """
@@ -25,11 +26,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brokers.ib import compat
-from brokers.ib.callbacks import Callbacks
+from brokers.ib.callbacks import RECORDS_MAX, Callbacks
 from brokers.ib.codes import NOT_SENT
 from brokers.ib.commands import Command
 from brokers.ib.records import Connected, Disconnected, ErrorMessage, Record, Undecodable
-from papertape.core.errors import PeerError, UserError
+from papertape.core.errors import PapertapeError, PeerError, UserError
 
 READ_BYTES = 1 << 16
 FRAME_BYTES_MAX = 0xFFFFFF
@@ -48,7 +49,7 @@ _UNKNOWN_WHERE_EMPTY: Mapping[int, tuple[int, ...]] = {
     1: (3,),
     3: (4, 7),
     7: (13, 14, 15, 16, 17),
-    11: (19, 25),
+    11: (19, 24),
     45: (3,),
     59: (2, 4),
     61: (14,),
@@ -79,14 +80,14 @@ class _Outbox:
 class IbGateway:
     """A connection to TWS or IB Gateway. It is made once, connected once and closed once; a new one is a new object."""
 
-    def __init__(self, *, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
+    def __init__(self, *, send_timeout_s: float = SEND_TIMEOUT_S, records_max: int = RECORDS_MAX) -> None:
         self.bytes_in = 0
         self.bytes_out = 0
         self.server_version = 0
         """What was agreed; 0 before."""
         self._send_timeout_s = send_timeout_s
         self._api = compat.load()
-        self._callbacks = Callbacks()
+        self._callbacks = Callbacks(records_max)
         self._outbox = _Outbox()
         self._client: Any = None
         self._decoder: Any = None
@@ -96,6 +97,8 @@ class IbGateway:
         """Whether bytes were read while something was written: the next poll must not wait for more."""
         self._reason = ""
         """Why the connection has ended; told once, as the last record."""
+        self._is_told = False
+        """Whether Disconnected was told."""
         self._is_closed = False
         self._wake_lock = threading.Lock()
         self._was_woken = False
@@ -131,10 +134,11 @@ class IbGateway:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             time_text, early = self._shake_hands(where, deadline, timeout_s)
             self._socket.setblocking(False)
-        except (OSError, PeerError) as error:
+        except PapertapeError:
             self.close()
-            if isinstance(error, PeerError):
-                raise
+            raise
+        except OSError as error:
+            self.close()
             raise PeerError(f"{where}: the connection broke during the handshake ({error})") from None
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._client = self._api.connected(self._callbacks, self._outbox, self.server_version, client_id)
@@ -146,7 +150,9 @@ class IbGateway:
         self._client.startApi()
         written, self._outbox.written = self._outbox.written, bytearray()
         if not self._write(written):
-            raise PeerError(f"{where}: {self._reason}")
+            reason = self._reason
+            self.close()
+            raise PeerError(f"{where}: {reason}")
 
     def _shake_hands(self, where: str, deadline: float, timeout_s: float) -> tuple[str, list[bytes]]:
         """Agree on a version; TWS's time, and messages that came before it. What comes behind stays held."""
@@ -199,8 +205,11 @@ class IbGateway:
         """Records of what has come, in order; waits at most ``timeout_s`` for something, or for :meth:`wake`.
 
         Reads at most 64 KiB, so it returns soon even when TWS sends faster than it is heard. The last record of a
-        connection is Disconnected; later polls return nothing, after waiting. Never raises for what the peer does.
+        connection is Disconnected; later polls return nothing, after waiting, and once it is closed at once. Never raises
+        for what the peer does.
         """
+        if self._is_closed:
+            return []
         if not (self._callbacks.records or self._has_unread or self._reason):
             self._wait(timeout_s)
         self._has_unread = self._was_woken = False
@@ -209,18 +218,18 @@ class IbGateway:
             if self._callbacks.overflowed:
                 self._end("more messages at once than can be held")
                 break
-        if self._reason and not self._is_closed:
+        if self._reason and not self._is_told:
             if self._callbacks.overflowed:
                 self._callbacks.records.append(Undecodable("records were lost: more came at once than can be held"))
             self._callbacks.records.append(Disconnected(self._reason))
-            self._is_closed = True
+            self._is_told = True
             self._reason = ""
         return self._callbacks.take()
 
     def wake(self) -> None:
         """Make a poll that waits, or the next one, return at once. From any thread, at any time."""
         with self._wake_lock:
-            if self._wake_out.fileno() >= 0:
+            if not self._is_closed:
                 with contextlib.suppress(BlockingIOError):  # full: it will wake
                     self._wake_out.send(b"\0")
 
@@ -395,10 +404,9 @@ class IbGateway:
     def close(self) -> None:
         """Close the connection and give everything back; again is no error. No record follows."""
         self._end("closed")
-        self._reason = ""
-        self._is_closed = True
         with self._wake_lock:
-            if self._wake_out.fileno() >= 0:
+            if not self._is_closed:
+                self._is_closed = True
                 self._selector.close()
                 self._wake_out.close()
                 self._wake_in.close()

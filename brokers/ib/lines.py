@@ -91,6 +91,8 @@ class Line:
         """Request id of its tick-by-tick data; 0 where there are none."""
         self.received = 0
         """When a price, a size or a trade last came (UTC ns); 0 never."""
+        self.has_events = False
+        """Whether there was a trade or a quote."""
         self.lost_ticks = False
         """Whether RTVolume delivers what AllLast does not: the owner makes it the source."""
         self._emit = emit
@@ -225,7 +227,7 @@ class Line:
 
     def _trade(self, trade: TradeTick) -> None:
         self.flush(trade.received_ts)
-        self._has_traded = True
+        self._has_traded = self.has_events = True
         self._last = trade.price
         self._emit(trade)
 
@@ -247,6 +249,11 @@ class Line:
         elif self._has_image:
             self._emit_image(now)
 
+    def tell_known(self) -> None:
+        """Tell the prices that are known as an image, as of when something last came."""
+        if self._begun and not self._has_image:
+            self._emit_image(self.received)
+
     def _emit_image(self, now: int) -> None:
         self._has_image = False
         self._emit(PriceImage(self.instrument, now, self._last, self._told[0], self._told[2]))
@@ -261,6 +268,7 @@ class Line:
         bid, bid_size, ask, ask_size = self._quote
         if any(_differ(a, b) for a, b in zip(self._quote, self._told, strict=True)):
             self._told = (bid, bid_size, ask, ask_size)
+            self.has_events = True
             self._emit(QuoteTick(self.instrument, now, bid, ask, bid_size, ask_size))
 
     def pass_time(self, now: int) -> None:
@@ -290,6 +298,24 @@ class Line:
         if self._bare:
             due = min(due, self._bare_due())
         return min(due, self._early_due()) if self._early else due
+
+
+@dataclass(slots=True)
+class Watched:
+    """An instrument that somebody watches. ``stale`` says why nothing comes; ``text`` is the last thing TWS said of it."""
+
+    line: Line
+    watchers: int = 1
+    stale: str = ""
+    is_refused: bool = False
+    """TWS gave it no line; ``is_crowded`` where that was because all lines are in use."""
+    is_crowded: bool = False
+    no_ticks: bool = False
+    retries: int = 0
+    had_events: bool = False
+    """Whether there were trades or quotes on an earlier line."""
+    text: str = ""
+    told: tuple[DataKind, TradeSource, str] | None = None
 
 
 def _differ(a: float, b: float) -> bool:

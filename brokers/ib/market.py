@@ -15,9 +15,10 @@ from brokers.ib import codes
 from brokers.ib.bars import BarLines, BarSettings
 from brokers.ib.codes import CodeClass, Farm
 from brokers.ib.commands import Command, FollowMarket, FollowTicks, SetMarketDataType, StopMarket, StopTicks
+from brokers.ib.ended import EndedIds
 from brokers.ib.events import DataChanged, DataKind, Event, TradeSource
 from brokers.ib.history_pacing import HistoryLimits, HistoryPacing
-from brokers.ib.lines import FIRST_DELAYED, LAST_DELAYED, PRICES, SIZES, Line, LineSettings
+from brokers.ib.lines import FIRST_DELAYED, LAST_DELAYED, PRICES, SIZES, Line, LineSettings, Watched
 from brokers.ib.records import (
     Connected,
     Disconnected,
@@ -49,13 +50,10 @@ SHARES_SINCE = 159
 HISTORY_SHARES_SINCE = 175
 """The same for volumes of historical bars."""
 ROUND_LOT = 100.0
-ENDED_IDS = 10_000
-"""Request ids that have ended and are remembered, so that what comes late for them is known as ours."""
 RETRIES = 3
 """How often a line that TWS ended is asked for again."""
 _KINDS: Mapping[int, DataKind] = {1: DataKind.LIVE, 2: DataKind.FROZEN, 3: DataKind.DELAYED, 4: DataKind.DELAYED}
-_PARTLY = frozenset({10090, 10091})
-"""Codes of lines that lack something and go on."""
+_PARTLY = frozenset({10090, 10091})  # codes of lines that lack something and go on
 _ONE_SIDED = frozenset({InstrumentType.CASH, InstrumentType.INDEX})
 """Types that have no trades tick by tick at TWS."""
 
@@ -77,22 +75,6 @@ class MarketSettings:
     history: HistoryLimits = field(default_factory=HistoryLimits)
 
 
-@dataclass(slots=True)
-class _Watched:
-    """An instrument that somebody watches. ``stale`` says why nothing comes; ``text`` is the last thing TWS said of it."""
-
-    line: Line
-    watchers: int = 1
-    stale: str = ""
-    is_refused: bool = False
-    """TWS gave it no line; ``is_crowded`` where that was because all lines are in use."""
-    is_crowded: bool = False
-    no_ticks: bool = False
-    retries: int = 0
-    text: str = ""
-    told: tuple[DataKind, TradeSource, str] | None = None
-
-
 class MarketData:
     """Lines of all watched instruments over any number of connections; ``history`` paces histories for others, too."""
 
@@ -111,9 +93,10 @@ class MarketData:
         self._emit = emit
         self._next_id = next_id
         self._bars = BarLines(settings.bars, settings.calendar, registry, self.history, send, emit, next_id)
-        self._watched: dict[int, _Watched] = {}
+        self._bars.marks = self._is_silent
+        self._watched: dict[int, Watched] = {}
         self._requests: dict[int, int] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = EndedIds()
         self._is_up = False
         self._version = 0
         self._held: Line | None = None
@@ -124,12 +107,13 @@ class MarketData:
     # -- what is wanted ---------------------------------------------------------------------------------------
 
     def watch(self, j: int, now: int) -> None:
-        """Deliver an instrument's trades and quotes; as often as asked for it must be given up."""
+        """Deliver an instrument's trades and quotes until given up as often; who comes second is told what is known."""
         found = self._watched.get(j)
         if found is not None:
             found.watchers += 1
+            found.line.tell_known()
             return
-        watched = self._watched[j] = _Watched(self._line(j))
+        watched = self._watched[j] = Watched(self._line(j))
         if self._is_up:
             self._subscribe(watched)
 
@@ -157,11 +141,16 @@ class MarketData:
         """No longer deliver them."""
         self._bars.stop(j, interval_ns, now)
 
+    def _is_silent(self, j: int) -> bool:
+        """Whether an instrument has had neither trade nor quote since it is watched."""
+        watched = self._watched.get(j)
+        return watched is None or not (watched.had_events or watched.line.has_events)
+
     def _line(self, j: int) -> Line:
         unit = ROUND_LOT if 0 < self._version < SHARES_SINCE and is_us_stock(self.registry.instruments[j]) else 1.0
         return Line(j, self._emit, self.settings.lines, size_unit=unit)
 
-    def _subscribe(self, watched: _Watched) -> None:
+    def _subscribe(self, watched: Watched) -> None:
         """Ask for a line, and for tick-by-tick trades while some are left; those first, so that they miss nothing."""
         line = watched.line
         j = line.instrument
@@ -191,11 +180,9 @@ class MarketData:
     def _forget(self, request_id: int) -> None:
         """A request has ended; what still comes for it means nothing."""
         if self._requests.pop(request_id, None) is not None:
-            self._ended[request_id] = None
-            if len(self._ended) > ENDED_IDS:
-                del self._ended[next(iter(self._ended))]
+            self._ended.add(request_id)
 
-    def _end_line(self, watched: _Watched) -> None:
+    def _end_line(self, watched: Watched) -> None:
         line = watched.line
         if line.request and self._is_up:
             self._send(StopMarket(line.request))
@@ -210,9 +197,9 @@ class MarketData:
     def resubscribe(self, now: int) -> None:
         """The connection is ready, for the first time or again, or TWS has lost its subscriptions: all lines anew."""
         if self._is_up:
+            self._bars.end_all()
             for watched in self._watched.values():
                 self._end_line(watched)
-            self._bars.end_all()
         self._is_up = True
         self._send(SetMarketDataType(DELAYED_TOO if self.settings.delayed_allowed else LIVE_ONLY))
         self._farms_down.clear()
@@ -220,7 +207,7 @@ class MarketData:
             self._renew(watched)
         self._bars.resubscribe(now)
 
-    def _renew(self, watched: _Watched) -> None:
+    def _renew(self, watched: Watched) -> None:
         """A new line in place of one whose requests mean nothing any more."""
         before = watched.line
         self._forget(before.request)
@@ -228,13 +215,14 @@ class MarketData:
         if self._held is before:
             self._held = None
         self._touched.pop(before.instrument, None)
+        watched.had_events = watched.had_events or before.has_events
         watched.line = self._line(before.instrument)
         watched.line.received = before.received
         watched.no_ticks = False
         self._subscribe(watched)
 
     def mark_stale(self, reason: str, now: int) -> None:
-        """Nothing fresh comes until a line delivers again."""
+        """Nothing fresh comes until a line does."""
         for watched in self._watched.values():
             watched.line.flush(now)
             watched.stale = reason
@@ -267,7 +255,7 @@ class MarketData:
         method = _RECEIVERS.get(type(record))
         return method is not None and method(self, record, now)
 
-    def _of(self, request_id: int) -> _Watched | None:
+    def _of(self, request_id: int) -> Watched | None:
         j = self._requests.get(request_id)
         return None if j is None else self._watched.get(j)
 
@@ -291,24 +279,21 @@ class MarketData:
         return line
 
     def _price(self, record: TickPrice, now: int) -> bool:
-        if record.type in PRICES:
-            line = self._heard(record.request_id, now)
-            if line is not None and self._may_be(line, record.type, now):
-                line.price(record.type, record.price, now)
-        return self._known(record.request_id)
+        line = self._heard(record.request_id, now) if record.type in PRICES else None
+        if line is not None and self._may_be(line, record.type, now):
+            line.price(record.type, record.price, now)
+        return line is not None or self._known(record.request_id)
 
     def _size(self, record: TickSize, now: int) -> bool:
-        if record.type in SIZES:
-            line = self._heard(record.request_id, now)
-            if line is not None and self._may_be(line, record.type, now):
-                line.size(record.type, record.size, now)
-        return self._known(record.request_id)
+        line = self._heard(record.request_id, now) if record.type in SIZES else None
+        if line is not None and self._may_be(line, record.type, now):
+            line.size(record.type, record.size, now)
+        return line is not None or self._known(record.request_id)
 
     def _text(self, record: TickString, now: int) -> bool:
-        line = self._heard(record.request_id, now)
-        if line is not None:
+        if (line := self._heard(record.request_id, now)) is not None:
             line.text(record.type, record.text, now)
-        return self._known(record.request_id)
+        return line is not None or self._known(record.request_id)
 
     def _may_be(self, line: Line, tick: int, now: int) -> bool:
         """Whether a tick may be used: delayed ones are, where that is allowed, and then the line says so."""
@@ -327,7 +312,7 @@ class MarketData:
             self._take_kind(watched, _KINDS.get(record.type, DataKind.UNKNOWN), now)
         return self._known(record.request_id)
 
-    def _take_kind(self, watched: _Watched, kind: DataKind, now: int) -> None:
+    def _take_kind(self, watched: Watched, kind: DataKind, now: int) -> None:
         line = watched.line
         line.kind = kind
         if kind is DataKind.DELAYED:
@@ -342,8 +327,7 @@ class MarketData:
         self._tell(watched)
 
     def _trade(self, record: TickTrade, now: int) -> bool:
-        line = self._heard(record.request_id, now)
-        if line is not None:
+        if (line := self._heard(record.request_id, now)) is not None:
             line.tick_trade(record.ts_s, record.price, record.size, now)
         return self._known(record.request_id)
 
@@ -386,19 +370,18 @@ class MarketData:
                     watched.stale = ""
                     self._tell(watched)
 
-    def _tick_error(self, watched: _Watched, kind: CodeClass, told: str, now: int) -> None:
+    def _tick_error(self, watched: Watched, kind: CodeClass, told: str, now: int) -> None:
         if kind in _GOES_ON or kind is CodeClass.UNKNOWN:
             return
         self._forget(watched.line.ticks)
         self._fall_back(watched, f"trades come from RTVolume, not tick by tick: {told}", now)
 
-    def _fall_back(self, watched: _Watched, text: str, now: int) -> None:
+    def _fall_back(self, watched: Watched, text: str, now: int) -> None:
         watched.no_ticks = True
         if watched.line.source is TradeSource.ALL_LAST:
             watched.text = text
             watched.line.take_from_rt_volume(now)
-            if watched.line.kind is not DataKind.UNKNOWN:
-                self._tell(watched)
+            self._tell_known(watched)
         watched.line.ticks = 0
 
     def _end_ticks(self, line: Line) -> None:
@@ -407,11 +390,10 @@ class MarketData:
             self._forget(line.ticks)
             line.ticks = 0
 
-    def _line_error(self, watched: _Watched, kind: CodeClass, told: str, code: int, now: int) -> None:
+    def _line_error(self, watched: Watched, kind: CodeClass, told: str, code: int, now: int) -> None:
         if kind is CodeClass.DATA_DELAYED or code in _PARTLY:
             watched.text = told
-            if watched.line.kind is not DataKind.UNKNOWN:
-                self._tell(watched)
+            self._tell_known(watched)
         elif kind is CodeClass.DATA_COMPETING:
             watched.line.flush(now)
             watched.stale = told
@@ -424,18 +406,23 @@ class MarketData:
             watched.line.request = 0
             self._refuse(watched, told, is_crowded=kind is CodeClass.LINES)
 
-    def _refuse(self, watched: _Watched, text: str, *, is_crowded: bool = False) -> None:
+    def _refuse(self, watched: Watched, text: str, *, is_crowded: bool = False) -> None:
         """The instrument has no data. Without a line it needs no tick-by-tick one either."""
         self._end_line(watched)
         watched.line.kind, watched.line.source = DataKind.NONE, TradeSource.NONE
         watched.is_refused, watched.is_crowded, watched.text = True, is_crowded, text
         self._tell(watched)
 
-    def _tell(self, watched: _Watched, kind: DataKind | None = None) -> None:
+    def _tell_known(self, watched: Watched) -> None:
+        if watched.line.kind is not DataKind.UNKNOWN:
+            self._tell(watched)
+
+    def _tell(self, watched: Watched, kind: DataKind | None = None) -> None:
         """Say what is delivered of an instrument, where that is not what was said last."""
         line = watched.line
         now_told = kind or (DataKind.UNKNOWN if watched.stale else line.kind)
-        news = (now_told, line.source, watched.stale or watched.text)
+        said = watched.stale or watched.text or f"{now_told} data, trades from {line.source}"
+        news = (now_told, line.source, said)
         if news != watched.told:
             watched.told = news
             self._emit(DataChanged(line.instrument, *news))
@@ -452,8 +439,7 @@ class MarketData:
             line.pass_time(now)
             if line.lost_ticks:
                 self._end_ticks(line)
-                text = "trades come from RTVolume: tick-by-tick data have none of them"
-                self._fall_back(self._watched[j], text, now)
+                self._fall_back(self._watched[j], "trades come from RTVolume: tick by tick there are none of them", now)
             if line.next_due(NEVER) == NEVER:
                 del self._touched[j]
         self._bars.pass_time(now)

@@ -6,22 +6,21 @@ error fails the one request that it is for. No request waits for ever, and none 
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from brokers.ib import codes
+from brokers.ib.answers import TIMES, VOLUMES, Prices, read_bars
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import AskHistory, Command, FollowMarket, StopHistory, StopMarket, StopScan
 from brokers.ib.definitions import Definitions
+from brokers.ib.ended import EndedIds
 from brokers.ib.events import Answered, Event, Notice
 from brokers.ib.history_pacing import HistoryPacing
-from brokers.ib.intervals import bar_end, bar_start, session_of
 from brokers.ib.market import HISTORY_SHARES_SINCE, ROUND_LOT, is_us_stock
 from brokers.ib.records import (
-    NAN,
     Connected,
     ContractDetails,
     ContractDetailsEnd,
@@ -46,19 +45,12 @@ from brokers.ib.scan_rows import take_rows
 from brokers.ib.translate import contract_of, history_terms, scan_command
 from papertape.core.errors import UserError
 from papertape.core.model import NS_PER_S, Bar, Instrument, Scan, SessionTimes
-from papertape.core.requests import HistoryRequest, Reply, Request, ScanRequest, Snapshot, SnapshotRequest
+from papertape.core.requests import HistoryRequest, Reply, Request, ScanRequest, SnapshotRequest
 
 VOLUME_SHARES_SINCE = 220
 """First server version whose ticks of volume are in shares, not in round lots of 100 for US stocks."""
 GROUPS_MOST = 200
 """Most requests of a strategy that are open at once."""
-ENDED_IDS = 10_000
-_BID, _ASK, _LAST, _VOLUME = range(4)
-_FIELDS: Mapping[int, int] = {
-    1: _BID, 2: _ASK, 4: _LAST, 8: _VOLUME, 66: _BID, 67: _ASK, 68: _LAST, 74: _VOLUME,
-}  # fmt: skip
-"""Tick type -> field of a snapshot; 66 and above are of delayed data."""
-_TIMES = frozenset({45, 88})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +79,12 @@ class _Group:
 
 
 @dataclass(slots=True)
-class _Prices:
-    values: list[float] = field(default_factory=lambda: [NAN] * 4)
-    ts: int = 0
-
-    def is_complete(self) -> bool:
-        return self.ts > 0 and not any(map(math.isnan, self.values))
-
-    def is_known(self) -> bool:
-        return not all(map(math.isnan, self.values[:_VOLUME]))
-
-
-@dataclass(slots=True)
 class _Part:
     """What one request id is for."""
 
     group: _Group
     symbol: str
-    prices: _Prices = field(default_factory=_Prices)
+    prices: Prices = field(default_factory=Prices)
     bars: list[HistoryBar] = field(default_factory=list)
     key: tuple[str, str, str] = ("", "", "")
 
@@ -138,7 +118,7 @@ class Queries:
         self._snapshots: deque[_Part] = deque()
         self._open_snapshots: set[int] = set()
         self._memory: dict[tuple[str, str, str], tuple[int, list[HistoryBar]]] = {}
-        self._ended: dict[int, None] = {}
+        self._ended = EndedIds()
         self._version = 0
         self._is_up = self._may_come_up = False
 
@@ -159,7 +139,7 @@ class Queries:
             group.note = "" if not group.open else "too many requests wait for an answer already"
             self._finish(group, now)
         elif self._is_up:
-            self._ask(group, now)
+            self._begin(group, now)
         else:
             self._unsent.append(group)
 
@@ -167,7 +147,7 @@ class Queries:
         """Have TWS define an instrument; answered by one :class:`InstrumentKnown`."""
         self._definitions.put(j, definition, con_id, now)
 
-    def _ask(self, group: _Group, now: int) -> None:
+    def _begin(self, group: _Group, now: int) -> None:
         _ASK_BY[type(group.request)](self, group, now)
 
     def _new_part(self, group: _Group, symbol: str) -> tuple[int, _Part]:
@@ -204,7 +184,7 @@ class Queries:
             key = (symbol, duration, bar)
             asked, bars = self._memory.get(key, (0, []))
             if asked and now - asked < self.history.limits.same_s * NS_PER_S:
-                group.found[symbol] = self._read_bars(symbol, request, bars, now)  # TWS would refuse the same so soon
+                group.found[symbol] = self._bars_of(symbol, request, bars, now)  # TWS would refuse the same so soon
                 del group.open[symbol]
                 continue
             request_id, part = self._new_part(group, symbol)
@@ -240,25 +220,21 @@ class Queries:
 
     def _price(self, record: TickPrice, now: int) -> bool:
         part = self._parts.get(record.request_id)
-        which = _FIELDS.get(record.type)
-        if part is not None and which is not None and record.price != -1.0:
-            if which == _LAST or record.price != 0.0:
-                part.prices.values[which] = record.price
+        if part is not None and part.prices.take_price(record.type, record.price):
             self._complete_snapshot(record.request_id, part, now)
         return part is not None or record.request_id in self._ended
 
     def _size(self, record: TickSize, now: int) -> bool:
         part = self._parts.get(record.request_id)
-        if part is not None and _FIELDS.get(record.type) == _VOLUME:
-            instrument = self.registry.instruments[self.registry.index[part.symbol]]
-            in_lots = self._version < VOLUME_SHARES_SINCE and is_us_stock(instrument)
-            part.prices.values[_VOLUME] = record.size * (ROUND_LOT if in_lots else 1.0)
+        if part is not None and record.type in VOLUMES:
+            in_lots = self._version < VOLUME_SHARES_SINCE and is_us_stock(self._instrument(part.symbol))
+            part.prices.volume = record.size * (ROUND_LOT if in_lots else 1.0)
             self._complete_snapshot(record.request_id, part, now)
         return part is not None or record.request_id in self._ended
 
     def _text(self, record: TickString, now: int) -> bool:
         part = self._parts.get(record.request_id)
-        if part is not None and record.type in _TIMES and record.text.isdigit():
+        if part is not None and record.type in TIMES and record.text.isdigit():
             part.prices.ts = int(record.text) * NS_PER_S
             self._complete_snapshot(record.request_id, part, now)
         return part is not None or record.request_id in self._ended
@@ -280,10 +256,8 @@ class Queries:
         self._answered(part.group, part.symbol, now)
 
     def _keep_prices(self, part: _Part, now: int) -> None:
-        prices = part.prices
-        if prices.is_known():
-            bid, ask, last, volume = prices.values
-            part.group.found[part.symbol] = Snapshot(part.symbol, last, bid, ask, volume, prices.ts or now)
+        if part.prices.is_known():
+            part.group.found[part.symbol] = part.prices.snapshot(part.symbol, now)
 
     def _ignored(self, record: TickGeneric | TickParameters | MarketDataType | HistoryUpdate, now: int) -> bool:
         return record.request_id in self._parts or record.request_id in self._ended
@@ -308,27 +282,15 @@ class Queries:
         same_ns = self.history.limits.same_s * NS_PER_S
         self._memory = {key: kept for key, kept in self._memory.items() if now - kept[0] < same_ns}
         self._memory[part.key] = (now, part.bars)
-        part.group.found[part.symbol] = self._read_bars(part.symbol, request, part.bars, now)
+        part.group.found[part.symbol] = self._bars_of(part.symbol, request, part.bars, now)
         self._answered(part.group, part.symbol, now)
 
-    def _read_bars(self, symbol: str, request: HistoryRequest, records: list[HistoryBar], now: int) -> list[Bar]:
-        """Bars as the backtest has them: those that begin within what was asked for; the last as of now."""
-        length = request.duration
-        begin = now - length.ns
-        if length.sessions:
-            i = session_of(self.calendar, now)
-            begin = self.calendar.open[max(0, i - length.sessions + 1)] if i >= 0 else now
-        interval = request.bar.ns or 86_400 * NS_PER_S * request.bar.sessions
-        in_lots = self._version < HISTORY_SHARES_SINCE
-        unit = ROUND_LOT if in_lots and is_us_stock(self.registry.instruments[self.registry.index[symbol]]) else 1.0
-        found: dict[int, Bar] = {}
-        for each in records:
-            start = bar_start(each.date_text, self.calendar)
-            if begin <= start < now:
-                end = min(bar_end(start, interval, self.calendar), now)
-                volume = each.volume * unit if each.volume >= 0.0 else NAN
-                found[start] = Bar(symbol, end, each.open, each.high, each.low, each.close, volume, start)
-        return [found[start] for start in sorted(found)]
+    def _bars_of(self, symbol: str, request: HistoryRequest, records: list[HistoryBar], now: int) -> list[Bar]:
+        in_lots = self._version < HISTORY_SHARES_SINCE and is_us_stock(self._instrument(symbol))
+        return read_bars(symbol, request, records, self.calendar, now, volume_unit=ROUND_LOT if in_lots else 1.0)
+
+    def _instrument(self, symbol: str) -> Instrument:
+        return self.registry.instruments[self.registry.index[symbol]]
 
     def _row(self, record: ScannerRow, now: int) -> bool:
         part = self._parts.get(record.request_id)
@@ -390,14 +352,9 @@ class Queries:
 
     # -- ending -----------------------------------------------------------------------------------------------
 
-    def _remember(self, request_id: int) -> None:
-        self._ended[request_id] = None
-        if len(self._ended) > ENDED_IDS:
-            del self._ended[next(iter(self._ended))]
-
     def _end(self, request_id: int) -> _Part:
         part = self._parts.pop(request_id)
-        self._remember(request_id)
+        self._ended.add(request_id)
         self.history.ended(request_id)
         if request_id in self._open_snapshots:
             self._open_snapshots.discard(request_id)
@@ -457,7 +414,7 @@ class Queries:
             self._is_up = True
             waiting, self._unsent = self._unsent, []
             for group in waiting:
-                self._ask(group, now)
+                self._begin(group, now)
             self._definitions.begin(now)
         for group in [group for group in self._groups if now >= group.deadline]:
             if group in self._unsent:

@@ -20,7 +20,7 @@ import msgspec
 from brokers.ib.commands import FollowScan
 from brokers.ib.records import NAN, ContractDetails, ContractRecord, OrderRecord
 from brokers.ib.times import bar_ts, connection_zone, execution_ts, time_text, zone_named
-from papertape.core.errors import ConfigError, PeerError, StrategyError, UserError
+from papertape.core.errors import ConfigError, PeerError, StrategyError, UserError, did_you_mean
 from papertape.core.model import (
     NS_PER_S,
     Instrument,
@@ -176,6 +176,8 @@ def order_of(
     kind, side = request.type, request.side
     if not (math.isfinite(request.quantity) and request.quantity > 0):
         raise StrategyError(f"order for {request.symbol}: quantity {request.quantity:g}; it must be above 0")
+    if request.tif is TimeInForce.GTD and request.expire_ts <= 0:
+        raise StrategyError(f"order for {request.symbol}: GTD needs a time until which it works")
     up = side is Side.SELL
     limit = _on_step(request, "limit", request.limit_price, min_tick, type, up) if kind in _HAS_LIMIT else NAN
     aux = _on_step(request, "stop", request.stop_price, min_tick, type, up) if kind in _HAS_STOP else NAN
@@ -225,7 +227,7 @@ def price_step(min_tick: float, price: float, kind: InstrumentType = InstrumentT
 def on_step(price: float, step: float, *, up: bool) -> float:
     """The next multiple of ``step`` at or above a price (``up``), or at or below it; as it is where the step is unknown.
 
-    A price within a millionth of a step of a multiple is that multiple: it was computed, and means it.
+    A price that misses a multiple by no more than computing with floats may make it is that multiple.
     """
     if not (step > 0 and math.isfinite(step) and math.isfinite(price)):
         return price
@@ -344,7 +346,10 @@ def is_paper_account(account: str) -> bool:
 
 
 class RtVolume(msgspec.Struct, frozen=True, gc=False):
-    """A trade of generic tick 233. ``total`` is the day's volume, ``vwap`` its average price; NaN unknown."""
+    """A trade of generic tick 233. ``total`` is the day's volume, ``vwap`` its average price; NaN unknown.
+
+    Sizes are as TWS counts them, which is in round lots of US stocks at old server versions.
+    """
 
     price: float
     size: float
@@ -420,7 +425,13 @@ def _days_text(days: int) -> str:
 
 
 def scan_command(spec: ScanSpec, rows: int, request_id: int) -> FollowScan:
-    """A scan as TWS is asked for it, its filters as generic filter options. At most 50 rows come, however many are asked."""
+    """A scan as TWS is asked for it, its filters as generic filter options. At most 50 rows come, however many are asked.
+
+    ConfigError for a filter that papertape does not have.
+    """
+    for name in spec.filters:
+        if name not in FILTERS:
+            raise ConfigError(f'unknown scan filter "{name}"{did_you_mean(name, FILTERS)}')
     options = {FILTERS[name]: _plain(value) for name, value in sorted(spec.filters.items())}
     return FollowScan(
         request_id, code=spec.code, location=spec.location, rows=max(1, min(rows, SCAN_ROWS_MAX)), options=options

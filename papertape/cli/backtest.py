@@ -31,7 +31,7 @@ _GUARD_NAMES = {
     "allowed_symbols": "allowed_symbols", "flatten": "flatten",
 }  # fmt: skip
 """Options that are limits of the guard -> their names in the configuration."""
-_NOT_PASSED_ON = ("strategy", "parameters", "grid", "guard", "data", "symbols", "sort", "workers", "out")
+_NOT_PASSED_ON = ("strategy", "parameters", "grid", "guard", "live", "data", "symbols", "sort", "workers", "out")
 """Fields of the configuration that are no options of ``backtests.run.backtest``."""
 
 

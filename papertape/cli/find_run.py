@@ -51,7 +51,9 @@ def _refuse_unfinished(run: Path) -> None:
     from papertape.live.control import is_alive
 
     if is_alive(run):
-        raise DataError("the run still trades, and has its record when it ends; papertape status shows it", path=str(run))
+        raise DataError(
+            "the run still trades, and has its record when it ends; papertape status shows it", path=str(run)
+        )
     raise DataError(
         f"the run ended without saying so: its orders may still work, and its record is not written; go on with it "
         f"(--resume {run.name}), which writes the record of all of it",

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from papertape.core.model import NS_PER_S
-
 if TYPE_CHECKING:
     from gateway.threaded import SimulatedGateway
     from papertape.live.settings import Address
@@ -66,6 +64,7 @@ def _simulated() -> Iterator[SimulatedGateway]:
     from gateway.settings import GatewaySettings
     from gateway.threaded import serve_in_thread
     from papertape.calendar import session_times
+    from papertape.core.model import NS_PER_S
 
     tape = load_tape(str(_sample_folder()), DataOptions())
     first = min(int(series.ts[0]) for series in tape.series if len(series))

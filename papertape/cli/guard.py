@@ -46,7 +46,9 @@ def reset(run: Name, folder: Folder = "runs") -> int:
     if not why:
         raise UserError(f"{name} is not blocked: its guard has not tripped, and nobody has halted it")
     if not sys.stdin.isatty():
-        raise UserError("a guard is reset on a terminal, by a person who types the run's name; there is no terminal here")
+        raise UserError(
+            "a guard is reset on a terminal, by a person who types the run's name; there is no terminal here"
+        )
     emit(f"{clean(name)} gives no orders: {clean(why)}")
     emit("After a reset its limits are measured from the account as it is when the run goes on.")
     typed = input("Type the name of the run to reset its guard: ").strip()

@@ -25,6 +25,8 @@ from papertape.cli import (
     halt,
     imports,
     init,
+    live,
+    paper,
     record,
     report,
     runs,
@@ -61,6 +63,8 @@ app = typer.Typer(
 )
 _VERBS: dict[str, Callable[..., int]] = {
     "backtest": backtest.backtest,
+    "paper": paper.paper,
+    "live": live.live,
     "show": show.show,
     "report": report.report,
     "compare": compare.compare,
@@ -112,7 +116,7 @@ def spread_data(arguments: Sequence[str]) -> list[str]:
     Of a backtest only where STRATEGY comes first, as in the usage: else the last word could be the strategy.
     """
     verb = arguments[0] if arguments else ""
-    if verb != "sim" and (len(arguments) < 3 or verb != "backtest" or arguments[1].startswith("-")):
+    if verb != "sim" and (len(arguments) < 3 or verb not in ("backtest", "paper") or arguments[1].startswith("-")):
         return list(arguments)
     begin = 1 if verb == "sim" else 2
     result = list(arguments[:begin])

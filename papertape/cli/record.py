@@ -249,9 +249,8 @@ def _line(event: Event, link: DataLink) -> str | None:
 
     match event:
         case DataChanged():
-            text = f": {event.text}" if event.text else ""
-            symbol = link.registry.symbols[event.instrument]
-            return f"{symbol}: {event.kind.value} data, trades from {event.source.value}{text}"
+            text = event.text or f"{event.kind.value} data, trades from {event.source.value}"
+            return f"{link.registry.symbols[event.instrument]}: {text}"
         case LinkChanged():
             return f"link {event.state.value}: {event.text}"
         case Notice():

@@ -260,7 +260,7 @@ def _tape(given: dict[str, Any]) -> Tape:
     from feeds.load import DataOptions, load_tape
     from papertape.cli.progress import Bar, announce_compiling
 
-    data = list(given["data"] or ()) or [_sample()]
+    data = list(given["data"] or ()) or [sample_folder()]
     if "" in data:
         raise ConfigError('data "": a path is needed; a variable of the shell may be empty')
     names = ("tz", "bar_stamp", "bar_interval_s", "on_bad", "delimiter", "calendar")
@@ -278,7 +278,7 @@ def _tape(given: dict[str, Any]) -> Tape:
         )
 
 
-def _sample() -> str:
+def sample_folder() -> str:
     """The sample's folder; made where it is missing."""
     from feeds.tape_writer import MANIFEST
     from papertape.cli.demo import DAYS, SAMPLE, SEED, SYMBOLS

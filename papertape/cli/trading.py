@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from papertape.cli.backtest import GUARD_TRIPPED, Job, given_options, make_strategy, prepare
@@ -16,6 +18,7 @@ from papertape.core.timers import NEVER
 
 if TYPE_CHECKING:
     from gateway.threaded import SimulatedGateway
+    from papertape.cli.questions import Questions
     from papertape.config import BacktestConfig
     from papertape.core.series import Tape
     from papertape.live.assembly import LiveRun
@@ -102,7 +105,7 @@ def _settings(mode: Mode, config: BacktestConfig) -> LiveSettings:
     live = config.live
     limits = {name: getattr(config.guard, name) for name in config.guard.__dataclass_fields__}
     confirm = live.confirm or config.confirm or LiveConfirm.IF_AFFORDABLE
-    chosen = {
+    chosen: dict[str, Any] = {
         "account": live.account,
         "client_id": live.client_id,
         "calendar": config.calendar,
@@ -144,7 +147,7 @@ def end_time(trading: Trading, now: int, zone: str) -> int:
     text = str(live.until)
     if len(text) <= 8:
         today = dt.datetime.fromtimestamp(now / 1e9, ZoneInfo(zone)).date()
-        text = f"{today}T{text if len(text.split(':')[0]) == 2 else '0' + text}"
+        text = f"{today}T{text.zfill(5)}"
     until = moment(text, zone, name="until")
     if until <= now:
         raise ConfigError(f'--until "{live.until}": that is past')
@@ -178,6 +181,7 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> Run:
     speed = trading.config.live.speed
     settings = paper_settings(trading.settings, speed=None if speed in (None, "max") else parse_speed(str(speed)))
     simulated, _ = prepared(trading.job.guard, trading.job.options)
+    questions = _questions(trading)
     tape = load(trading.job)
     scenario = None if trading.scenario is None else Scenario.read(Path(trading.scenario))
     with serve_tape(tape, simulated, settings, allow_short=strategy.allow_short, scenario=scenario) as gateway:
@@ -185,9 +189,10 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> Run:
             emit(_opening(trading, gateway, tape), to_stderr=trading.as_json)
         until = end_time(trading, gateway.first_ts, gateway.calendar.zone)
         run = paper_run(
-            strategy, tape, gateway, settings, out=Path(trading.job.out), symbols=trading.job.symbols, until=until
-        )
-        return execute(trading, run, strategy)
+            strategy, tape, gateway, settings, simulated, out=Path(trading.job.out), symbols=trading.job.symbols,
+            until=until, confirm=None if questions is None else questions.ask,
+        )  # fmt: skip
+        return execute(trading, run, strategy, questions)
 
 
 def _opening(trading: Trading, gateway: SimulatedGateway, tape: Tape) -> str:
@@ -203,8 +208,9 @@ def _opening(trading: Trading, gateway: SimulatedGateway, tape: Tape) -> str:
 
 def _on_tws(trading: Trading, strategy: Strategy) -> Run:
     """A run at TWS or IB Gateway."""
+    from gateway.assembly import parse_speed
     from papertape.live.arming import check_arm, confirm_account
-    from papertape.live.assembly import make_run
+    from papertape.live.assembly import gateway_time, make_run
     from papertape.live.settings import Address
 
     live = trading.config.live
@@ -222,12 +228,16 @@ def _on_tws(trading: Trading, strategy: Strategy) -> Run:
             check_arm(Path(live.arm), trading.settings.account, fingerprint_of(trading, strategy))
         else:
             confirm_account(trading.settings.account)
-    now = time.time_ns()
+    questions = _questions(trading)
+    speed = trading.config.live.speed
+    settings = trading.settings if speed is None else replace(trading.settings, speed=parse_speed(str(speed)) or 1.0)
+    now = gateway_time(address, settings.client_id)
     run = make_run(
-        strategy, trading.settings, address, out=Path(trading.job.out), symbols=trading.job.symbols,
-        until=end_time(trading, now, _zone(trading.settings.calendar)),
+        strategy, settings, address, out=Path(trading.job.out), symbols=trading.job.symbols, now=now,
+        until=end_time(trading, now, _zone(settings.calendar)),
+        confirm=None if questions is None else questions.ask,
     )  # fmt: skip
-    return execute(trading, run, strategy)
+    return execute(trading, run, strategy, questions)
 
 
 def fingerprint_of(trading: Trading, strategy: Strategy) -> str:
@@ -245,12 +255,19 @@ def _zone(calendar: str) -> str:
     return session_times(calendar, now, now).zone
 
 
-def execute(trading: Trading, run: LiveRun, strategy: Strategy) -> Run:
+def _questions(trading: Trading) -> Questions | None:
+    from papertape.cli.questions import Questions
+    from papertape.live.settings import LiveConfirm
+
+    return Questions() if trading.settings.confirm is LiveConfirm.ASK else None
+
+
+def execute(trading: Trading, run: LiveRun, strategy: Strategy, questions: Questions | None = None) -> Run:
     """Run it with a screen, notifications, recordings and an ear for halts; returns the run that was stored."""
     from papertape.cli.failures import explained
     from papertape.runs import open_run
 
-    with _watched(trading, run):
+    with _watched(trading, run, questions), _ended_by_signals(run):
         try:
             run.run()
         except PeerError as error:
@@ -264,8 +281,28 @@ def execute(trading: Trading, run: LiveRun, strategy: Strategy) -> Run:
 
 
 @contextlib.contextmanager
-def _watched(trading: Trading, run: LiveRun) -> Iterator[None]:
+def _ended_by_signals(run: LiveRun) -> Iterator[None]:
+    """Ctrl-C, or a request to terminate, ends the run in order; a second one ends it at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        run.engine.stop("interrupted")
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _watched(trading: Trading, run: LiveRun, questions: Questions | None) -> Iterator[None]:
     """Whoever looks at a run while it runs: the person, other processes, a recorder, somebody to notify."""
+    from papertape.cli.text import emit, warn
     from papertape.live.watching import Watching
 
     with Watching(
@@ -273,4 +310,8 @@ def _watched(trading: Trading, run: LiveRun) -> Iterator[None]:
         notify=trading.config.live.notify, record=trading.config.live.record,
     ) as watching:  # fmt: skip
         run.engine.look = watching.look
+        if questions is not None:
+            questions.attach(run.parts.inbox, watching.screen)
         yield
+    for line in watching.said:
+        emit(f"{warn('warning:')} {line}", to_stderr=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +186,7 @@ class BarGroup:
             instrument=np.concatenate((a.instrument, b.instrument)),
             columns=tuple(np.concatenate(pair) for pair in zip(a.columns, b.columns, strict=True)),  # type: ignore[arg-type]
             start=np.concatenate((a.start, b.start)),
+            ends=None if a.ends is None or b.ends is None else np.concatenate((a.ends, b.ends)),
         )
         self._members = np.arange(len(self._batch))
 
@@ -200,6 +201,7 @@ class BarGroup:
             instrument=batch.instrument[where] if len(batch.instrument) > 1 else np.repeat(batch.instrument, n),
             columns=tuple(column[where] for column in batch.columns),  # type: ignore[arg-type]
             start=batch.start[where],
+            ends=None if batch.ends is None else batch.ends[where],
         )
         self._members = np.arange(n)
 
@@ -208,12 +210,20 @@ class BarGroup:
         batch, where = self._batch, self._members
         instruments = batch.instrument[where] if len(batch.instrument) > 1 else np.repeat(batch.instrument, len(where))
         columns = tuple(column[where] for column in batch.columns)
-        bars = Bars(self.ts, symbols, instruments, columns, batch.start[where])
+        closed = self.ts if batch.ends is None else int(batch.ends[where[0]])
+        bars = Bars(closed, symbols, instruments, columns, batch.start[where])
         if handlers.bar is not None:
             for k in range(len(where)):
                 yield handlers.bar, bars.at(k)
         if handlers.bars is not None:
             yield handlers.bars, bars
+
+
+def past_wake_ups(batch: Batch, wakes: Wakes, symbols: Sequence[str], handlers: Handlers) -> Iterator[WakeUp]:
+    """Wake-ups of bars of the past, those of one time as a group."""
+    heard = range(len(batch)) if wakes.is_all else wakes.index.tolist()
+    for ts, members in groupby(heard, key=batch.ts.tolist().__getitem__):
+        yield from BarGroup(ts, batch, np.array(list(members))).wake_ups(symbols, handlers)
 
 
 def plays_in_runs(batch: Batch, wakes: Wakes, handlers: Handlers) -> bool:

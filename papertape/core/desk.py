@@ -16,6 +16,8 @@ from papertape.core.run_log import RunLog
 from papertape.core.state import QUOTE_FRESH_NS, REASON_TEXT, Reason
 from papertape.core.watching import Watchlist
 
+PAST = "bars of the past are heard to warm up; no order can be given on them"
+
 
 class Desk:
     """Every order of a run goes through here, in both directions."""
@@ -59,6 +61,10 @@ class Desk:
         self._working = self._state.account["working"].item
         self.flattens = False
         """Whether a trip still has to close what is held."""
+        self.is_past = False
+        """Whether the strategy is hearing bars of the past, on which no order can be given."""
+        self.past_orders = 0
+        """Orders, changes and cancels that it asked for meanwhile."""
 
     # -- to the broker ------------------------------------------------------------------------------------
 
@@ -73,6 +79,9 @@ class Desk:
 
     def submit(self, request: OrderRequest, now: int) -> tuple[int, str]:
         """Have an order approved and sent; returns its number and, where the guard refused it, 0 and why."""
+        if self.is_past:
+            self.past_orders += 1
+            return 0, PAST
         j = request.instrument
         if j not in self._watched:
             self._watchlist.watch(j, now)
@@ -107,12 +116,18 @@ class Desk:
 
     def cancel(self, number: int, now: int, reason: Reason = Reason.CANCEL_REQUESTED) -> None:
         """Ask for a working order to be cancelled."""
+        if self.is_past:
+            self.past_orders += 1
+            return
         self.write_reports()
         self._write(("cancel", now, number, REASON_TEXT[reason]))
         self._broker.cancel(number, now, reason)
 
     def modify(self, number: int, quantity: float | None, limit: float | None, stop: float | None, now: int) -> None:
         """Ask for an order's total quantity or prices to be replaced; the guard judges it as a new order."""
+        if self.is_past:
+            self.past_orders += 1
+            return
         if self.book.status(number).is_final:
             return
         row = self._state.orders[number - 1]  # as it stands: splits and its group may have changed what was asked for

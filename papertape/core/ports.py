@@ -52,8 +52,17 @@ class Feed(Protocol):
     def unwatch(self, instrument: int) -> None:
         """No longer deliver the instrument's market events."""
 
-    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> EventKind | None:
-        """Deliver bars of an interval (None: the tape's own); returns their kind, None where there are none."""
+    def watch_bars(self, instrument: int, interval_ns: int | None, now: int, warmup: int = 0) -> EventKind | None:
+        """Deliver bars of an interval (None: the tape's own); returns their kind, None where there are none.
+
+        ``warmup`` is how many past ones :meth:`past_bars` will be asked for.
+        """
+
+    def past_bars(self, instruments: Sequence[int], warmup: int, now: int) -> Batch | None:
+        """The last ``warmup`` bars of each that are over at ``now``, of those that it delivers; in order of time.
+
+        None where there are none, or where they come later, as a batch that ``is_past``.
+        """
 
     def kinds(self, instrument: int) -> frozenset[EventKind]:
         """Kinds of market events that the instrument has."""

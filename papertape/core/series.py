@@ -124,7 +124,7 @@ class Batch:
     ``kind`` and ``instrument`` have shape (n,), or (1,) where all events share the value (``uniform``).
     ``columns`` are five arrays of shape (n,) (or (1,), unused): for a quote bid, ask, bid size, ask size;
     for a trade price and size; for a bar open, high, low, close, volume. ``start`` is the open time of
-    bars. ``origin`` is the feed's own number of the series each event came from (shape as ``kind``). ``blocks``
+    bars, and ``ends`` their close where ``ts`` is when a live feed got them instead. ``origin`` is the feed's own number of the series each event came from (shape as ``kind``). ``blocks``
     is there, where a feed looked, for trades of one instrument only.
     """
 
@@ -135,6 +135,9 @@ class Batch:
     start: I8 = field(default_factory=lambda: _NO_I8)
     origin: I4 | None = None
     blocks: Blocks = NO_BLOCKS
+    ends: I8 | None = None
+    is_past: bool = False
+    """Bars that were over before they were asked for: they are heard, and change nothing else."""
 
     def __len__(self) -> int:
         return len(self.ts)

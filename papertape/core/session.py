@@ -19,8 +19,9 @@ from papertape.core.desk import Desk
 from papertape.core.errors import StrategyError, did_you_mean
 from papertape.core.guard import Guard
 from papertape.core.ledger import Ledger
-from papertape.core.model import NS_PER_S, ActionKind, CorporateAction, EventKind, Instrument, SessionTimes
+from papertape.core.model import NS_PER_S, ActionKind, CorporateAction, EventKind, Instrument, SessionTimes, Severity
 from papertape.core.ports import Broker, Feed, Handler, Handlers, Journal, WakeUp
+from papertape.core.request_desk import RequestDesk
 from papertape.core.requests import Reply, Request
 from papertape.core.run_log import RunLog
 from papertape.core.schedule import TimeOfDay
@@ -78,7 +79,6 @@ class Session:
         self.consumed = 0
         self.session_index = 0
         self._actions = actions
-        self._request_latency_ns = request_latency_ns
         self._now = 0
         self._run: EventRun | None = None
         self._batch: Batch | None = None
@@ -87,8 +87,9 @@ class Session:
         self._lists = ColumnLists()
         self._group: BarGroup | None = None
         self._ready: deque[WakeUp] = deque()
-        self._waiting = 0
-        self._asked = []
+        self.requests = RequestDesk(
+            feed, self.desk, journal, self.timers, self._ready, latency_ns=request_latency_ns, interrupt=self.interrupt
+        )
         self._attention = False
         self.state.settle = self.settle
         broker.attach(self.state, self.timers, self.instruments)
@@ -174,14 +175,22 @@ class Session:
         if self.handlers.stop is not None:
             yield self.handlers.stop, None
         yield from self._flush()
-        if self._waiting:
-            self.log.note("unanswered", f"{self._waiting} handler(s) still waited for an answer at the end")
+        if waiting := self.requests.waiting:
+            self.log.note("unanswered", f"{waiting} handler(s) still waited for an answer at the end")
+        if self.desk.past_orders:
+            text = f"{self.desk.past_orders} order(s) or changes decided on bars of the past were not given"
+            self.log.note("warm_up", text, Severity.INFO)
         self.desk.write_reports()
 
     # -- the loop -----------------------------------------------------------------------------------------
 
     def step(self, batch: Batch) -> Iterator[WakeUp]:
         """Play a batch. ``consumed`` afterwards says how many of its events were; fewer where watching changed."""
+        if batch.is_past:
+            self._hear_past(batch)
+            self.consumed = len(batch)
+            yield from self._flush()
+            return
         watchlist = self.watchlist
         wakes = watchlist.subscriptions.open(batch)
         self._batch, self._wakes, self._heard = batch, wakes, None
@@ -206,6 +215,8 @@ class Session:
             self._group.keep()
         watchlist.subscriptions.close(i)
         self._batch = None
+        if self._group is not None and batch.ends is not None:
+            yield from self._close_group()  # a live feed tells bars of one time as a whole
 
     def _pass_time(self, t: int) -> Iterator[WakeUp]:
         """Everything that is due strictly before an event at ``t``: bars of a finished time, timers, replies."""
@@ -448,48 +459,32 @@ class Session:
 
     def adopt(self, coroutine: Coroutine[Request, Reply, None]) -> None:
         """Take over a handler that awaits: it is resumed when its reply has come."""
-        self._resume(coroutine, None)
-
-    def _resume(self, coroutine: Coroutine[Request, Reply, None], reply: Reply | None) -> None:
-        try:
-            request = coroutine.send(reply)  # type: ignore[arg-type]  # the first send takes None
-        except StopIteration:
-            return
-        self._waiting += 1
-        self.ask(request, lambda answer: self._answered(coroutine, answer))
-
-    def _answered(self, coroutine: Coroutine[Request, Reply, None], reply: Reply) -> None:
-        self._waiting -= 1
-        self._resume(coroutine, reply)
+        self.requests.resume(coroutine, None)
 
     def ask(self, request: Request, then: Callable[[Reply], Any]) -> None:
         """Put a request; ``then(reply)`` is called when the reply has come, before the next market event."""
-        asked = self.interrupt()
+        self.requests.ask(request, then)
 
-        def answer(ts: int) -> None:
-            reply = self.feed.ask(request, ts)
-            if reply is None:
-                self._asked.append((request, then))
-                return
-            self._take_reply(ts, reply, then)
-
-        if self._request_latency_ns == 0:
-            answer(asked)
+    def answered(self, reply: Reply, ts: int = 0) -> Iterator[WakeUp]:
+        """A live feed's reply has come, to the very request object that it names (at ``ts``, if later): who waits goes on."""
+        self._now = max(self._now, ts)
+        if self.requests.answered(reply, self._now):
+            yield from self._flush()
         else:
-            self.timers.add(asked + self._request_latency_ns, Priority.REPLY, answer)
+            self.log.note(
+                "late_answer", f"an answer to a {type(reply.request).__name__} came when nobody waited for it"
+            )
 
-    def _take_reply(self, ts, reply, then):
-        self.desk.write_reports()
-        self.journal.write(("reply", ts, type(reply.request).__name__, reply))
-        self._ready.append((then, reply))
+    def warm_up(self, instruments: Sequence[int], bars: int) -> None:
+        """Have the strategy hear the last ``bars`` past bars of instruments that it subscribes to, before anything new."""
+        batch = self.feed.past_bars(instruments, bars, self.interrupt())
+        if batch is not None:
+            self._hear_past(batch)
 
-    def answered(self, reply: Reply) -> Iterator[WakeUp]:
-        for k, (request, then) in enumerate(self._asked):
-            if request is reply.request:
-                del self._asked[k]
-                self._take_reply(self._now, reply, then)
-                break
-        yield from self._flush()
+    def _hear_past(self, batch: Batch) -> None:
+        """Make wake-ups of bars that were over before they were asked for; those of one time together."""
+        wakes = self.watchlist.subscriptions.open_past(batch)
+        self.requests.hear_past(batch, wakes, self.symbols, self.handlers)
 
     def wake(self, handler: Handler, argument: Any) -> None:
         """Have a handler called as soon as the present one has returned."""

@@ -117,6 +117,14 @@ class Subscriptions:
         sort = np.argsort(index, kind="stable")
         return Wakes(index[sort], np.concatenate(previous)[sort])
 
+    def open_past(self, batch: Batch) -> Wakes:
+        """The events to wake for of a batch of the past, beside the one that is open; they count as played."""
+        kept = self._ends
+        wakes = self.open(batch)
+        self.close(len(batch))
+        self._ends = kept
+        return wakes
+
     def close(self, consumed: int) -> None:
         """The first ``consumed`` events of the open batch were played: remember the last of each kind."""
         for key, ts, price, where in self._ends:

@@ -58,15 +58,17 @@ class Watchlist:
         r["quote_ts"] = 0
         self._changed()
 
-    def hear(self, j: int, when: Filter | None, bars_ns: int | None, now: int) -> list[EventKind]:
+    def hear(self, j: int, when: Filter | None, bars_ns: int | None, now: int, warmup: int = 0) -> list[EventKind]:
         """Subscribe the strategy to an instrument; returns the kinds of event that it will hear of it."""
         self.watch(j, now)
         available = self._feed.kinds(j)
         heard = [kind for kind, wanted in self._hears.items() if wanted and kind in available]
         if self._bars:
-            bars = self._feed.watch_bars(j, bars_ns, now)
-            if bars is not None:
+            bars = self._feed.watch_bars(j, bars_ns, now, warmup)
+            if bars is not None and self._feed.restarts:
                 heard.append(bars)
+            elif bars is not None:  # live: whether a bar marks depends on whether anything else comes
+                heard += [EventKind.BAR, EventKind.BAR_VIEW]
         for kind in heard:
             self.subscriptions.hear(kind, j, when)
         if heard:

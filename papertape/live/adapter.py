@@ -105,7 +105,7 @@ class Adapter:
         """When an order for the day is over for certain."""
         self._claim = claim
         self._is_read_only = is_read_only
-        self._observe = observe
+        self.observe = observe
         self.known = 0
         """Instruments that the journal has."""
         self.guard_number = FIRST_GUARD_NUMBER
@@ -218,7 +218,7 @@ class Adapter:
         if not happened:
             return
         self.state.events += len(happened)
-        self._observe(happened, now)
+        self.observe(happened, now)
         self.supervisor.sync()
         items: list[Item] = []
         market: list[Any] = []
@@ -513,7 +513,9 @@ class Adapter:
         return sums[Side.BUY], sums[Side.SELL]
 
     def stale(self, now: int) -> list[str]:
-        """Symbols of what the account holds that have no fresh data."""
+        """Symbols of what the account holds that have no fresh data; in lockstep a tape's data are as fresh as can be."""
+        if isinstance(self._clock, SteppedClock):
+            return []
         within = round(self.supervisor.settings.stale_s * NS_PER_S)
         if not within:
             return []
@@ -596,6 +598,9 @@ class Adapter:
     def _bars_asked(self, ask: asks.WatchBars, now: int) -> None:
         self.ib.market.watch_bars(ask.instrument, ask.interval_ns, ask.warmup, now)
 
+    def _bars_ended(self, ask: asks.UnwatchBars, now: int) -> None:
+        self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
+
     def _put_asked(self, ask: asks.Put, now: int) -> None:
         self.ib.queries.put(ask.request, now)
 
@@ -631,8 +636,9 @@ def part(batch: Batch, begin: int, end: int) -> Batch:
         return column[begin:end] if len(column) == len(batch) else column
 
     return Batch(
-        cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),  # type: ignore[arg-type]
+        cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),
         cut(batch.start), None if batch.origin is None else cut(batch.origin),
+        ends=None if batch.ends is None else cut(batch.ends),
     )  # fmt: skip
 
 
@@ -657,6 +663,7 @@ _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
     asks.Watch: Adapter._watch_asked,
     asks.Unwatch: Adapter._unwatch_asked,
     asks.WatchBars: Adapter._bars_asked,
+    asks.UnwatchBars: Adapter._bars_ended,
     asks.Put: Adapter._put_asked,
 }
 _ACTIONS: Mapping[Action, Callable[[Adapter, int], None]] = {

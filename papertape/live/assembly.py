@@ -6,25 +6,32 @@ import bisect
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from backtests.outcome import RunParts, Source, code_hash, make_record
 from brokers.ib.bars import BarSettings
 from brokers.ib.broker import IbBroker
+from brokers.ib.codes import CodeClass, classify
+from brokers.ib.commands import AskTime
 from brokers.ib.gateway import IbGateway
 from brokers.ib.lines import LineSettings
 from brokers.ib.market import MarketSettings
+from brokers.ib.records import CurrentTime, Disconnected, ErrorMessage, NextValidId
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession, LinkSettings
 from feeds.ib import IbFeed
+from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
+from papertape.core.errors import PeerError, UserError
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity, TimeInForce
 from papertape.core.orders import OrderRequest
 from papertape.core.record import RunRecord
+from papertape.core.requests import ConfirmRequest
 from papertape.core.session import Session
 from papertape.core.state import State
 from papertape.core.timers import NEVER
@@ -37,7 +44,7 @@ from papertape.live.inbox import Asks, Inbox
 from papertape.live.journal import Journal
 from papertape.live.lock import RunLock
 from papertape.live.sayings import Sayings
-from papertape.live.settings import Address, AtEnd, LiveSettings
+from papertape.live.settings import Address, AtEnd, LiveConfirm, LiveSettings
 from papertape.live.strategy_side import StrategySide
 from papertape.live.supervisor import Supervisor
 from papertape.store import folder_name, save_into
@@ -69,6 +76,15 @@ class LiveRun:
     source: Source = field(default_factory=Source)
     notes: list[Note] = field(default_factory=list)
     """What the record should say beside what the run says."""
+    simulated: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the simulated gateway's account and fills, as a backtest's; empty at TWS."""
+    named: Sequence[str] = ()
+    """Symbols that the user named."""
+
+    @property
+    def gateway_text(self) -> str:
+        """Where the run trades, in words."""
+        return "simulated" if self.simulated else str(self.address)
 
     def run(self) -> RunRecord:
         """Execute it to its end. What the strategy raised is raised again, after orders were seen to and the run saved."""
@@ -112,21 +128,24 @@ class LiveRun:
         """What the run leaves."""
         p = self.parts
         session = p.side.session
-        sources = {
-            symbol: f"{kind}, trades from {source}"
-            for symbol, (kind, source, _) in p.adapter.ib.market.describe().items()
-        }
         settings = {
-            **self.settings.as_plain(),
-            "gateway": str(self.address),
-            "account": p.adapter.ib.account.id or self.settings.account,
-            "run_id": self.run_id,
+            "fees": "as charged",
+            **self.settings.of_a_backtest(),
+            **self.simulated,
             "cash": p.side.starting_equity,
             "currency": session.ledger.base,
-            "fees": "as charged",
-            "data_sources": sources,
-            "server_version": p.adapter.ib.server_version,
-            "why_ended": self.engine.why,
+            "live": {
+                **self.settings.of_the_connection(),
+                "gateway": self.gateway_text,
+                "account": p.adapter.ib.account.id or self.settings.account,
+                "run_id": self.run_id,
+                "server_version": p.adapter.ib.server_version,
+                "why_ended": self.engine.why,
+                "data": {
+                    symbol: f"{kind}, trades from {source}"
+                    for symbol, (kind, source, _) in p.adapter.ib.market.describe().items()
+                },
+            },
         }
         now = p.clock.now()
         parts = RunParts(
@@ -138,9 +157,9 @@ class LiveRun:
             start=p.side.began_ts or now,
             end=min(now, self.engine.until),
             events=p.side.events,
-            symbols=self.symbols,
+            symbols=self.named,
             starting_equity=p.side.starting_equity,
-            fees_text="as the broker charged them",
+            fees_text="charged by the broker",
             risk_free=self.settings.risk_free,
             mode=self.settings.mode,
             notes=self._notes(),
@@ -160,6 +179,33 @@ class LiveRun:
         return notes
 
 
+def gateway_time(address: Address, client_id: int) -> int:
+    """TWS's time (UTC ns): whether anybody listens there and speaks its language is known before a run is made.
+
+    Raises UserError with one clear line.
+    """
+    gateway = IbGateway()
+    try:
+        gateway.connect(address.host, address.port, client_id, CONNECT_S)
+        deadline = time.monotonic() + CONNECT_S
+        is_asked = False
+        while time.monotonic() < deadline:
+            for record in gateway.poll(0.5):
+                if isinstance(record, NextValidId) and not is_asked:
+                    is_asked = gateway.send(AskTime())
+                elif isinstance(record, CurrentTime):
+                    return record.ts_s * NS_PER_S
+                elif isinstance(record, Disconnected):
+                    raise UserError(f"{address}: {record.reason}")
+                elif isinstance(record, ErrorMessage) and classify(record.code, record.text) is CodeClass.ID_IN_USE:
+                    raise UserError(f"client id {client_id} is in use at {address}; name another one with --client-id")
+    except PeerError as error:
+        raise UserError(str(error)) from None
+    finally:
+        gateway.close()
+    raise UserError(f"{address} took the connection and says nothing; in TWS, look whether it asks to accept it")
+
+
 def new_run_id() -> str:
     """Eight characters that mark a run's orders."""
     return secrets.token_hex(4)
@@ -175,7 +221,9 @@ def make_run(
     now: int | None = None,
     until: int = NEVER,
     source: Source | None = None,
-    confirm: Callable[[str, float], None] | None = None,
+    simulated: Mapping[str, Any] | None = None,
+    named: Sequence[str] | None = None,
+    confirm: Callable[[ConfirmRequest], None] | None = None,
     connect: Callable[[], IbGateway] | None = None,
     look: Callable[[], None] = lambda: None,
     locks: Path | None = None,
@@ -206,10 +254,13 @@ def make_run(
         "created": time.time_ns(),
     }
     journal = Journal.create(folder / JOURNAL_FILE, header)
-    return assemble(
+    run = assemble(
         strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
         until=until, source=source, confirm=confirm, connect=connect, look=look, claim=claim,
     )  # fmt: skip
+    run.simulated = simulated or {}
+    run.named = symbols if named is None else named
+    return run
 
 
 class Claim:
@@ -245,7 +296,7 @@ def assemble(
     now: int,
     until: int,
     source: Source | None,
-    confirm: Callable[[str, float], None] | None,
+    confirm: Callable[[ConfirmRequest], None] | None,
     connect: Callable[[], IbGateway] | None,
     look: Callable[[], None],
     claim: Claim,
@@ -256,7 +307,7 @@ def assemble(
     calendar = session_times(settings.calendar, now - DAYS_BEFORE * day, now + DAYS_AFTER * day)
     registry = Registry()
     inbox, asks = Inbox(), Asks()
-    clock: SteppedClock | WallClock = SteppedClock() if settings.in_lockstep else WallClock(settings.speed)
+    clock: SteppedClock | WallClock = SteppedClock() if settings.in_lockstep else WallClock(settings.speed, now)
     market = MarketSettings(
         calendar=calendar,
         tick_by_tick=settings.tick_lines,
@@ -294,7 +345,7 @@ def assemble(
         if gateway is not None and not settings.in_lockstep:
             gateway.wake()
 
-    side, memory = _strategy_side(strategy, settings, registry, calendar, currencies, inbox, asks, wake, symbols)
+    side, memory = _strategy_side(strategy, settings, registry, calendar, currencies, asks, wake, symbols, confirm)
     parts = Parts(adapter, side, inbox, asks, journal, clock)
     engine = Engine(parts, until=until, cancels=settings.at_end is AtEnd.CANCEL, look=look)
     return LiveRun(
@@ -325,24 +376,27 @@ def _strategy_side(
     registry: Registry,
     calendar: SessionTimes,
     currencies: tuple[str, ...],
-    inbox: Inbox,
     asks: Asks,
     wake: Callable[[], None],
     symbols: Sequence[str],
+    confirm: Callable[[ConfirmRequest], None] | None,
 ) -> tuple[StrategySide, MemoryJournal]:
     state = State(registry.most, len(currencies))
     ledger = Ledger(state, (), currencies)
     limits = _pre_trade_only(settings.guard)
     guard = Guard(limits, state, registry.instruments, currencies, allow_short=strategy.allow_short)
     broker = IbBroker(asks.post)
-    feed = IbFeed(registry, post=asks.post, calendar=calendar)
+    policy = None if settings.confirm is LiveConfirm.ASK else ConfirmPolicy(settings.confirm.value)
+    feed = IbFeed(
+        registry, asks.post, calendar, currency=currencies[0], confirm=policy, ask_person=confirm,
+        confirm_s=settings.confirm_s,
+    )  # fmt: skip
     memory = MemoryJournal(state)
     session = Session(
         handlers=strategy.handlers(), feed=feed, broker=broker, guard=guard, ledger=ledger, journal=memory,
         calendar=calendar, seed=settings.seed,
     )  # fmt: skip
-    side = StrategySide(session, broker, registry, asks, wake, Sayings(session, broker, memory))
-    feed.sync = side.sync
+    side = StrategySide(session, broker, feed, registry, asks, wake, Sayings(session, broker, memory))
     strategy.bind(session, list(symbols))
     return side, memory
 

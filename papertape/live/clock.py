@@ -34,10 +34,11 @@ class WallClock:
     ``speed`` is that of a simulated gateway.
     """
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self, speed: float = 1.0, now: int | None = None) -> None:
+        """``now`` is TWS's time (UTC ns) where that is not this machine's: a simulated one may live in another year."""
         self.speed = speed
         self._began_ns = time.monotonic_ns()
-        self._start = time.time_ns()
+        self._start = time.time_ns() if now is None else now
         self._least, self._most = -(2**62), 2**62
         self._offset = 0
         self._last = 0

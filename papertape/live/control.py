@@ -14,20 +14,18 @@ import socket
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from papertape.core.errors import DataError, UserError
 from papertape.file_lock import try_lock
 from papertape.live.status import LiveStatus, RunState, read_status, status_bytes
+from papertape.shelf import LOCK_FILE
 
-LOCK_FILE = "run.lock"
 STATUS_FILE = "status.json"
 HALT_FILE = "halt.json"
 ANSWER_FILE = "halted.json"
-FILES = frozenset({LOCK_FILE, STATUS_FILE, HALT_FILE, ANSWER_FILE})
-"""What this module keeps in a run's folder."""
 
 LOOK_EVERY_S = 0.1
 STATUS_EVERY_S = 1.0
@@ -199,7 +197,9 @@ class Control:
         self._write(self._answer, json.dumps(content).encode() + b"\n")
 
     def tell(self, status: LiveStatus, now_s: float | None = None, *, is_last: bool = False) -> bool:
-        """Write the status where it is time for it, or it is the last one; whether it was written."""
+        """Write the status where it is time for it, or it is the last one, of a run that has ended; whether it was."""
+        if is_last:
+            status = replace(status, state=RunState.ENDED.value)
         now_s = time.monotonic() if now_s is None else now_s
         if now_s - self._wrote_s < STATUS_EVERY_S and not is_last:
             return False

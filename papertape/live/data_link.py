@@ -151,6 +151,9 @@ class DataLink:
             if self.gateway is not None:
                 self.gateway.send(command)
         happened = self.ib.take_events()
+        for event in happened:
+            if isinstance(event, Notice):
+                self._said = event.text
         if happened:
             self.observe(happened)
         return happened

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from brokers.ib import codes
+from brokers.ib import codes, compat
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import AskContract, AskTime, Command, FollowMarket, PlaceOrder, SetMarketDataType, StopMarket
 from brokers.ib.gateway import IbGateway
@@ -178,6 +178,8 @@ def _not_taken(talk: _Talk, client_id: int) -> Finding:
 def _versions(talk: _Talk, gateway: IbGateway) -> Finding:
     zone = "".join(each.time_text for each in talk.of(Connected))
     text = f"server version {gateway.server_version}, client {gateway.client_version}; it was {zone}"
+    if gateway.server_version < OLD_SERVER and compat.load().server_version_max < OLD_SERVER:
+        return Finding(Level.WARNING, "versions", f"{text}; the client is old", f"{compat.INSTALL} brings a newer one")
     if gateway.server_version < OLD_SERVER:
         return Finding(
             Level.WARNING, "versions", text, "update TWS: Help > Check for Updates, or a newer offline version"

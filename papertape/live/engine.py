@@ -66,7 +66,8 @@ class Engine:
         """What the strategy or we ourselves raised."""
         self.remaining: list[int] = []
         """Numbers of orders that still worked at the end."""
-        self._look = look
+        self.look = look
+        self._owes_answer = False
         self._stop = threading.Event()
         self._strategy_done = threading.Event()
 
@@ -105,13 +106,14 @@ class Engine:
         p = self.parts
         adapter = p.adapter
         records, is_marked = self._until_marker()
+        self._owes_answer = is_marked
         for record in records:
             if isinstance(record, CurrentTime):
                 p.clock.heard(record.ts_s, 0)
         adapter.take(records)
         adapter.pass_time()
         self._play()
-        self._look()
+        self.look()
         p.journal.flush_due(time.monotonic())
         if adapter.wants_end:
             self.why = self.why or adapter.ib.text
@@ -120,9 +122,15 @@ class Engine:
             self.why = self.why or "the time has come"
             return False
         adapter.send_due()
-        if is_marked and adapter.gateway is not None:
-            adapter.gateway.send(AskTime())
+        self._answer()
         return True
+
+    def _answer(self) -> None:
+        """Answer the gateway's last marker, exactly once."""
+        gateway = self.parts.adapter.gateway
+        if self._owes_answer and gateway is not None:
+            self._owes_answer = False
+            gateway.send(AskTime())
 
     def _until_marker(self) -> tuple[list[Record], bool]:
         adapter = self.parts.adapter
@@ -137,7 +145,7 @@ class Engine:
                     return records, False
             if adapter.gateway is None:
                 return records, False
-            self._look()
+            self.look()
         if self._stop.is_set():
             return records, False
         raise PeerError(f"the simulated gateway sent no marker for {MARKER_S:g} s")
@@ -145,13 +153,18 @@ class Engine:
     def _play(self) -> None:
         """Turns of both halves until neither has anything to do."""
         p = self.parts
-        for _ in range(MOST_TURNS):
+        turns = 0
+        while turns < MOST_TURNS:
+            turns += not p.side.feed.has_questions
             now = p.clock.now()
             p.side.play(p.inbox.take(), now)
             was_asked = p.adapter.answer_asks()
             p.adapter.pass_on(now)
             if not was_asked and not p.inbox:
-                return
+                if not p.side.feed.has_questions or self._stop.is_set():
+                    return
+                self.look()  # the market waits for the person's answer
+                p.inbox.wait(POLL_S)
         raise AssertionError("a strategy that asks for something at every answer never lets time pass")
 
     def _end_lockstep(self) -> None:
@@ -161,15 +174,16 @@ class Engine:
             self._play()
         if self.cancels:
             p.adapter.cancel_all()
-        p.adapter.send_due()
         deadline = time.monotonic() + END_S
-        while p.adapter.gateway is not None and p.adapter.ib.orders.working() and time.monotonic() < deadline:
-            if not self.cancels:
-                break
-            p.adapter.gateway.send(AskTime())
-            p.adapter.take(p.adapter.poll(0.2))
-            self._play()
+        while self.cancels and p.adapter.ib.orders.working() and time.monotonic() < deadline:
             p.adapter.send_due()
+            self._answer()
+            records = p.adapter.poll(0.2)
+            self._owes_answer = self._owes_answer or any(isinstance(each, CurrentTime) for each in records)
+            p.adapter.take(records)
+            self._play()
+            if p.adapter.gateway is None:
+                break
 
     # -- threads ----------------------------------------------------------------------------------------------
 
@@ -235,7 +249,7 @@ class Engine:
             p.adapter.pass_on(p.clock.now())
         p.adapter.send_due()
         p.journal.flush_due(time.monotonic())
-        self._look()
+        self.look()
 
     def _end_threads(self) -> None:
         p = self.parts

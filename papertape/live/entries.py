@@ -222,5 +222,5 @@ def encode(entry: Entry) -> bytes:
 
 def decode(body: bytes) -> Entry:
     """The entry of a body. Raises ValueError where it is none."""
-    found: Entry = msgspec.convert(json.loads(body), Entry, str_keys=True)  # type: ignore[call-overload]
+    found: Entry = msgspec.convert(json.loads(body), Entry, str_keys=True)
     return found

@@ -49,6 +49,12 @@ class Inbox:
     def __bool__(self) -> bool:
         return bool(self._items)
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until there is something, or so long."""
+        with self._changed:
+            if not self._items:
+                self._changed.wait(timeout_s)
+
     def wake(self) -> None:
         """Have a waiting taker return."""
         with self._changed:

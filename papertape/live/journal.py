@@ -5,8 +5,10 @@ maps a key to a JSON value, ``entries`` holds a number (from 1, without gaps), a
 1970-01-01 UTC), a kind and a body, which is TEXT where it is UTF-8; the view ``entries_iso`` shows times as ISO-8601
 text. Each row carries a CRC-32 over itself and all before it, so what was cut off, swapped or changed is noticed.
 
-SQLite with a write-ahead log and synchronous FULL: a commit is one append to the log and one fdatasync. While a run has
-it open two more files belong to it (``-wal``, ``-shm``); closing folds them in, so that a closed journal is one file.
+SQLite with a write-ahead log and synchronous EXTRA: a commit is one append to the log and one fdatasync, as with FULL.
+While a run has it open two more files belong to it (``-wal``, ``-shm``); closing folds them in, so that a closed journal
+is one file. That change, and the one back, goes through a rollback journal: if a power cut brought it back after it was
+removed it would undo what came later, so its removal is synced too, which is what EXTRA adds.
 On macOS an fsync leaves data in the drive's cache, so ``fullfsync`` asks for more; that costs milliseconds there.
 """
 
@@ -48,6 +50,8 @@ CHECKPOINT_BYTES_MAX = 4 << 20
 """The size at which an order's commit does not wait for a group of notes to do that."""
 BUSY_S = 5.0
 """How long one who reads may hold up what needs the whole file (its opening and closing)."""
+WRITE_BUSY_S = 0.5
+"""How long another program that writes to the file, which none should, may hold up a commit."""
 
 _FRAME_BYTES = 4_120
 """A page in the log; a commit writes at least one."""
@@ -61,6 +65,21 @@ CREATE VIEW entries_iso AS SELECT seq, strftime('%Y-%m-%dT%H:%M:%S', ts / 100000
 """
 _INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _SELECT = "SELECT seq, ts, kind, CAST(body AS BLOB), crc FROM entries"
+
+
+_DAMAGED = "the journal is damaged ({}); look at the run's orders at the broker, do not resume it, and begin a new run"
+_UNREACHABLE = "the journal cannot be read and written here ({}); mend that, and resume the run then"
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_TROUBLE: Mapping[int, str] = {
+    **dict.fromkeys(_IN_USE, "the journal is in use by another program ({}); close that, and resume the run then"),
+    sqlite3.SQLITE_FULL: "there is no room on the disk ({}); make some, and resume the run then",
+    sqlite3.SQLITE_IOERR: _UNREACHABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNREACHABLE,
+    sqlite3.SQLITE_READONLY: _UNREACHABLE,
+    sqlite3.SQLITE_PERM: _UNREACHABLE,
+    sqlite3.SQLITE_NOMEM: _UNREACHABLE,
+}
+"""SQLite's result code -> what to say of it; what is not here means that the file is not what was written."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -243,7 +262,8 @@ class Journal:
             with contextlib.suppress(sqlite3.Error):  # it is rolled back already, or the next opening does it
                 database.rollback()
             if isinstance(error, sqlite3.Error):
-                what = f"the journal cannot be written ({self._failure}); trading stops: mend the disk, then resume"
+                mend = "close the program that uses it" if _code(error) in _IN_USE else "mend the disk"
+                what = f"the journal cannot be written ({self._failure}); trading stops: {mend}, then resume"
                 raise JournalError(f"{self.path}: {what}") from error
             raise
 
@@ -270,7 +290,17 @@ def read_journal(path: Path) -> tuple[dict[str, Any], list[Entry]]:
     path = path / FILE_NAME if path.is_dir() else path
     if not path.is_file():
         raise DataError("no such journal", path=str(path))
-    with _reported(path), contextlib.closing(_connect(path, "ro")) as database:
+    with _reported(path):
+        try:
+            return _read(path, "ro")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_READONLY:
+                raise
+        return _read(path, "rw")  # it was stopped in the middle of its opening or closing, which SQLite now undoes
+
+
+def _read(path: Path, mode: str) -> tuple[dict[str, Any], list[Entry]]:
+    with contextlib.closing(_connect(path, mode)) as database:
         _check_format(database, path)
         database.execute("BEGIN")
         header, crc = _read_header(database)
@@ -288,7 +318,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _locked(path: Path) -> FileLock:
-    lock = FileLock.take(path.with_name(f".{path.stem}.lock"))
+    try:
+        lock = FileLock.take(path.with_name(f".{path.stem}.lock"))
+    except OSError as error:
+        what = f"cannot lock the journal ({error.strerror}); make its folder writable"
+        raise DataError(what, path=str(path)) from error
     if lock is None:
         raise UserError(f"{path}: another process goes on with this run; stop it first")
     return lock
@@ -296,12 +330,13 @@ def _locked(path: Path) -> FileLock:
 
 def _make_durable(database: sqlite3.Connection, path: Path) -> None:
     """Have every commit on the disk when it returns."""
+    database.execute("PRAGMA synchronous = EXTRA")
+    database.execute("PRAGMA fullfsync = ON")
+    database.execute("PRAGMA checkpoint_fullfsync = ON")
     (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise DataError("this file system cannot hold a journal (no shared memory); name another", path=str(path))
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA fullfsync = ON")
-    database.execute("PRAGMA checkpoint_fullfsync = ON")
+    database.execute(f"PRAGMA busy_timeout = {int(WRITE_BUSY_S * 1_000)}")
     database.execute("PRAGMA wal_autocheckpoint = 0")  # an order's commit seldom waits for one: see _write
 
 
@@ -326,7 +361,7 @@ def _begin_file(path: Path, header: Mapping[str, Any]) -> None:
 def _write_new(path: Path, header: Mapping[str, Any]) -> None:
     """Write a file with a header and no entries, complete and durable."""
     with contextlib.closing(_connect(path, "rwc")) as database:
-        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA synchronous = EXTRA")
         database.execute("PRAGMA fullfsync = ON")
         database.execute("BEGIN")
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -378,10 +413,13 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, sqlite3.OperationalError) and "locked" in reason:
-            raise DataError("the journal is in use by another program; close that first", path=str(path)) from error
-        what = f"the journal is damaged or cannot be read ({reason}); look at the run's orders at the broker, do not"
-        raise DataError(f"{what} resume it, and begin a new run", path=str(path)) from error
+        code = sqlite3.SQLITE_IOERR if isinstance(error, OSError) else _code(error)
+        raise DataError(_TROUBLE.get(code, _DAMAGED).format(reason), path=str(path)) from error
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 where it was Python's module that found something wrong."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _check_format(database: sqlite3.Connection, path: Path) -> None:
@@ -391,7 +429,7 @@ def _check_format(database: sqlite3.Connection, path: Path) -> None:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        if _code(error) == sqlite3.SQLITE_NOTADB:
             raise foreign from error
         raise
     if application != APPLICATION_ID:

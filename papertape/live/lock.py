@@ -1,9 +1,7 @@
 """Locks between processes of one user: an account and client id is traded by one of them, a journal written by one.
 
-A lock is an empty SQLite file that is held in an exclusive transaction, which never writes. SQLite asks the kernel for
-it (advisory record locks on POSIX, ``LockFileEx`` on Windows), so it is given back when the process ends, however it
-ends. The files stay: to delete one would let two processes hold two files of one name. Beside a run's lock a JSON file
-says who took it last.
+The kernel holds them (``papertape/file_lock.py``) and gives them back when the process ends, however it ends. The files
+stay: to delete one would let two processes hold two files of one name. What a file says is who took it last.
 
 What this does not see: another user, another machine, a process with another state folder. TWS itself refuses a client
 id that is in use (error 326).
@@ -13,55 +11,54 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
 import urllib.parse
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import msgspec
 
 from papertape.core.errors import ConfigError, DataError, UserError
+from papertape.file_lock import try_lock
 from papertape.moments import time_text
 
 PATIENCE_S = 0.1
 """How long a lock that is held is asked for: :func:`held_locks` holds each for some microseconds to look at it."""
+_ASK_EVERY_S = 0.005
 _RUN_LOCKS = "locks"
+_HOLDER_BYTES_MAX = 4_096
 
 
 class FileLock:
-    """A file that this process holds, until it lets go or ends. One thread at a time uses it."""
+    """A file that this process holds, until it lets go or ends."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
-        self._connection = connection
+        self._file = file
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
-        """Hold the file, made if missing; None where another (also of this process) holds it. Raises DataError."""
-        try:
-            connection = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
-            try:
-                connection.execute("PRAGMA journal_mode = MEMORY")  # else a file beside, for a rollback of nothing
-                connection.execute("BEGIN EXCLUSIVE")
-            except BaseException:
-                connection.close()
-                raise
-        except sqlite3.Error as error:
-            if _is_busy(error):
+        """Hold a file, made if missing; None where it is held already, also by this process. Raises OSError."""
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not try_lock(file):
+            if time.monotonic() > deadline_s:
+                file.close()
                 return None
-            what = f"cannot lock this file ({error}); make its folder writable, or remove it if nothing uses it"
-            raise DataError(what, path=str(path)) from error
-        return cls(path, connection)
+            time.sleep(_ASK_EVERY_S)
+        return cls(path, file)
+
+    def write(self, content: bytes) -> None:
+        """Make the file say this."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(content)
+        self._file.flush()
 
     def release(self) -> None:
         """Let go; again is nothing."""
-        self._connection.close()
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        self._file.close()
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -93,7 +90,7 @@ class RunLock:
                 raise UserError(_taken_text(account, client_id, _read_holder(self.path)))
             self._lock = lock
             try:
-                _write_holder(self.path, self.holder)
+                lock.write(msgspec.json.encode(self.holder))
             except BaseException:
                 lock.release()
                 raise
@@ -122,35 +119,28 @@ def _taken_text(account: str, client_id: int, holder: Holder | None) -> str:
     return f"account {account} with client id {client_id} is traded by {who}; {stop}, or take another --client-id"
 
 
-def _holder_path(lock: Path) -> Path:
-    return lock.with_suffix(".json")
-
-
-def _write_holder(lock: Path, holder: Holder) -> None:
-    """Say who holds a lock: whole or not at all, for whoever reads it meanwhile."""
-    partial = lock.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.encode(holder))
-    partial.replace(_holder_path(lock))
-
-
 def _read_holder(lock: Path) -> Holder | None:
     """Who took a lock last; None where that is not known."""
     try:
-        return msgspec.json.decode(_holder_path(lock).read_bytes(), type=Holder)
+        with lock.open("rb") as file:
+            return msgspec.json.decode(file.read(_HOLDER_BYTES_MAX), type=Holder)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 def held_locks(folder: Path) -> list[Holder]:
-    """Who trades now: the holders of all locks in a state folder that are held by a process that lives."""
+    """Who trades now: the holders of all locks in a state folder that are held by a process that lives.
+
+    One that has not said yet who it is, is left out. Raises DataError where a lock cannot be looked at.
+    """
     held = (path for path in sorted((Path(folder) / _RUN_LOCKS).glob("*.lock")) if _is_held(path))
     return [holder for path in held if (holder := _read_holder(path)) is not None]
 
 
 def _is_held(path: Path) -> bool:
-    with contextlib.closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as connection:
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-        except sqlite3.OperationalError as error:
-            return _is_busy(error)
-    return False
+    try:
+        with contextlib.closing(path.open("r+b")) as file:
+            return not try_lock(file)
+    except OSError as error:
+        what = f"cannot be opened ({error.strerror}), so whether somebody trades is unknown"
+        raise DataError(what, path=str(path)) from error

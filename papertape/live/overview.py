@@ -52,7 +52,8 @@ class Overview:
         supervisor = adapter.supervisor
         self._collect()
         now = parts.clock.now()
-        equity, start = supervisor.equity, supervisor.start
+        start = supervisor.start
+        equity = supervisor.equity if start == start else math.nan
         busy = side.busy_since_s
         blocked_s = time.monotonic() - busy if busy else 0.0
         scans = side.session.log.scans

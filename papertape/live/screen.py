@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from papertape.core.model import NS_PER_S
 from papertape.live.screen_lines import clock, log_line, screen_lines, summary_line
@@ -151,6 +152,16 @@ class Screen:
         self._thread.join(timeout_s)
         return not self._thread.is_alive() and not self.failure
 
+    def __enter__(self) -> Self:
+        """It shows already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the terminal back, however it ends."""
+        self.close()
+
     def _run(self) -> None:
         try:
             while not self._is_closing:
@@ -163,7 +174,7 @@ class Screen:
                     time.sleep(self._pause_s)
             with self._turn:
                 self._painter.end(self._newest)
-        except (OSError, ValueError) as error:  # a closed pipe, a closed stream: nobody looks any more
+        except Exception as error:  # noqa: BLE001 - a closed pipe, or a bug here: nobody looks any more, trading goes on
             self.failure = str(error) or type(error).__name__
 
 

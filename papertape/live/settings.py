@@ -121,6 +121,16 @@ class LiveSettings:
         """The settings as JSON-able values, as the run keeps them."""
         return {each.name: _plain(getattr(self, each.name)) for each in dataclasses.fields(self)}
 
+    def of_a_backtest(self) -> dict[str, Any]:
+        """What a backtest has too, by the same names."""
+        names = ("calendar", "guard", "confirm", "risk_free", "seed")
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    def of_the_connection(self) -> dict[str, Any]:
+        """What only a run with a connection has."""
+        shared = {"mode", *self.of_a_backtest()}
+        return {name: value for name, value in self.as_plain().items() if name not in shared}
+
     def fingerprint(self, strategy: str, parameters: Mapping[str, Any], code_hash: str) -> str:
         """Twelve hex digits that change with anything that a live run was armed for."""
         text = json.dumps([self.as_plain(), strategy, _plain(dict(parameters)), code_hash], sort_keys=True, default=str)

@@ -14,6 +14,7 @@ from gateway.settings import NO_RATES, Limits, backtest_settings
 from gateway.threaded import SimulatedGateway, serve_in_thread
 from papertape.calendar import session_times
 from papertape.core.model import SessionTimes
+from papertape.core.requests import ConfirmRequest
 from papertape.core.series import Tape
 from papertape.core.timers import NEVER
 from papertape.live.assembly import LiveRun, make_run
@@ -31,7 +32,7 @@ def paper_settings(settings: LiveSettings, *, speed: float | None = None) -> Liv
     """
     if speed is not None:
         return replace(settings, in_lockstep=False, speed=speed)
-    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT, guard=replace(settings.guard, stale_s=0.0))
+    return replace(settings, in_lockstep=True, messages_per_s=NO_LIMIT)
 
 
 def serve_tape(
@@ -75,8 +76,10 @@ def tape_span(tape: Tape) -> tuple[int, int]:
 
 
 def end_of(gateway: SimulatedGateway, calendar: SessionTimes) -> int:
-    """When a run on it ends: at the close of the session of its last event, or at that event between sessions."""
+    """When a run on it ends: where its market does; without an ``end``, at the close of its last event's session."""
     last = gateway.last_ts
+    if not gateway.server.tws.market.is_whole:
+        return last
     for opening, closing in zip(calendar.open, calendar.close, strict=True):
         if opening <= last <= closing:
             return closing
@@ -88,10 +91,12 @@ def paper_run(
     tape: Tape,
     gateway: SimulatedGateway,
     settings: LiveSettings,
+    simulated: Settings,
     *,
     out: Path,
     symbols: Sequence[str] = (),
     until: int = NEVER,
+    confirm: Callable[[ConfirmRequest], None] | None = None,
     look: Callable[[], None] = lambda: None,
 ) -> LiveRun:
     """A run on a simulated gateway that serves; it follows every symbol of the tape where none is named."""
@@ -104,5 +109,8 @@ def paper_run(
         now=gateway.first_ts,
         until=min(until, end_of(gateway, gateway.calendar)),
         source=replace(source_of(tape), actions=()),
+        simulated={**simulated.as_plain(), **settings.of_a_backtest()},
+        named=symbols,
+        confirm=confirm,
         look=look,
     )

@@ -24,10 +24,13 @@ from brokers.ib.events import (
     OrderAmended,
     OrderChanged,
     OrderFilled,
+    PastBars,
     PriceImage,
 )
 from brokers.ib.registry import Registry
+from feeds.ib import IbFeed, past_batch
 from papertape.core.ports import WakeUp
+from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
@@ -45,12 +48,14 @@ class StrategySide:
         self,
         session: Session,
         broker: IbBroker,
+        feed: IbFeed,
         registry: Registry,
         asks: Asks,
         wake: Callable[[], None],
         sayings: Sayings,
     ) -> None:
         self.session = session
+        self.feed = feed
         self.broker = broker
         self.asks = asks
         self.sayings = sayings
@@ -65,6 +70,8 @@ class StrategySide:
         self._now = 0
         self._registry = registry
         self._wake = wake
+        feed.sync = self.sync
+        feed.available = lambda: float(session.state.cash[0])
         broker.arrival = lambda number: session.desk.book.arrival[number - 1]
 
     # -- driving ----------------------------------------------------------------------------------------------
@@ -134,6 +141,9 @@ class StrategySide:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if self.feed.next_due() <= now:
+            for reply in self.feed.overdue(now):
+                self._drive(self.session.answered(reply))
         if self.has_begun and self.session.timers.due <= now:
             self._drive(self.session.pass_until(now))
         if self.has_begun and self.sayings.due(now):
@@ -165,11 +175,22 @@ class StrategySide:
         self._drive(self.session.hear(max(ts, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
-        self._drive(self.session.answered(event.reply))
+        reply: Reply | None = event.reply
+        if isinstance(event.reply.request, ConfirmRequest):  # a person's answer, which may have come too late
+            reply = self.feed.answer(event.reply.request, answer=bool(event.reply.value))
+        if reply is not None:
+            self._drive(self.session.answered(reply))
 
     def _image(self, event: PriceImage) -> None:
         if event.instrument in self.session.watchlist.watched:
             self.session.ledger.note_image(event.instrument, event.last, event.bid, event.ask, event.received_ts)
+
+    def _past(self, event: PastBars) -> None:
+        for j, failure in event.failures:
+            self.session.log.note("no_bars", f"{self.session.symbols[j]}: {failure}")
+        batch = past_batch(event)
+        if batch is not None:
+            self._drive(self.session.step(batch))
 
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
@@ -199,6 +220,7 @@ _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
+    PastBars: StrategySide._past,
     InstrumentKnown: StrategySide._known,
     DataChanged: StrategySide._data,
     Trip: StrategySide._trip,

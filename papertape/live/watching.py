@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from brokers.ib.events import Event, LinkState
+from feeds.record_thread import RecordThread
+from feeds.recorder import Recorder
 from papertape.live.assembly import LiveRun
-from papertape.live.control import Control, RunLock
+from papertape.live.control import Control, Halt, RunFolderLock
 from papertape.live.notify import Notable, Notification, Notifier, parse_target
 from papertape.live.overview import Overview
 from papertape.live.screen import open_screen
 
 SHOW_EVERY_S = 0.25
+HALT_S = 4.0
+"""How long the broker may take to confirm the cancels of a halt before who asked for it is told that it has not."""
 
 
 class Watching:
@@ -30,15 +35,20 @@ class Watching:
         record: str | None = None,
     ) -> None:
         self._run = run
-        self._lock = RunLock(run.folder)
+        self._lock = RunFolderLock(run.folder)
         self._control = Control(self._lock)
         self._overview = Overview(run)
-        self._screen = None if is_silent else open_screen(plain=is_plain)
+        self.screen = None if is_silent else open_screen(plain=is_plain)
         self._notifier = None if notify is None else Notifier(parse_target(notify))
+        self.said: list[str] = []
+        """What is to be said at the end: recordings and notifications that failed."""
         self._shown_s = 0.0
+        self._halt: Halt | None = None
+        self._halt_until = 0.0
+        self._said_working = -1
         self._link = LinkState.READY
         self._was_tripped = self._was_halted = self._was_mismatched = False
-        self._recorder = None if record is None else _recorder(run, record)
+        self._recorder = None if record is None else _recorder(run, Path(record))
 
     def look(self) -> None:
         """Hear a halt; show, tell and notify where it is time for it."""
@@ -46,17 +56,31 @@ class Watching:
         adapter = self._run.parts.adapter
         if halt is not None:
             adapter.halt(halt.text())
-            working = len(adapter.ib.orders.working())
-            self._control.answer(halt, f"halted; the cancel of {working} working order(s) was asked for", is_done=True)
+            self._halt, self._halt_until = halt, time.monotonic() + HALT_S
+        if self._halt is not None:
+            self._answer_halt(self._halt)
         now_s = time.monotonic()
         if now_s - self._shown_s < SHOW_EVERY_S:
             return
         self._shown_s = now_s
         status = self._overview.status()
-        if self._screen is not None:
-            self._screen.show(status)
+        if self.screen is not None:
+            self.screen.show(status)
         self._control.tell(status, now_s)
         self._notify_changes()
+
+    def _answer_halt(self, halt: Halt) -> None:
+        """Say what became of the working orders: at once, and again when none works any more, or too late."""
+        working = len(self._run.parts.adapter.ib.orders.working())
+        if not working:
+            self._control.answer(halt, "halted; no order works", is_done=True)
+            self._halt = None
+        elif time.monotonic() > self._halt_until:
+            self._control.answer(halt, f"halted; {working} order(s) may still work: cancel them in TWS", is_done=True)
+            self._halt = None
+        elif self._said_working != working:
+            self._said_working = working
+            self._control.answer(halt, f"halted; {working} order(s) are being cancelled", is_done=False)
 
     def _notify_changes(self) -> None:
         adapter = self._run.parts.adapter
@@ -90,7 +114,7 @@ class Watching:
     def heard(self, happened: Sequence[Event], now: int) -> None:
         """What has happened, for the recorder."""
         if self._recorder is not None:
-            self._recorder.record(happened, now)
+            self._recorder.put(happened)
 
     def __enter__(self) -> Self:
         if self._recorder is not None:
@@ -102,11 +126,25 @@ class Watching:
         self._send(Notable.END, why or "ended")
         status = self._overview.status()
         self._control.tell(status, is_last=True)
-        if self._screen is not None:
-            self._screen.show(status)
-            self._screen.close()
+        if self.screen is not None:
+            self.screen.show(status)
+            self.screen.close()
         if self._recorder is not None:
-            self._recorder.close()
+            self.said += self._recorder.close()
         if self._notifier is not None:
-            self._notifier.close()
+            delivered = self._notifier.close().text()
+            self.said += [delivered] if delivered else []
         self._lock.release()
+
+
+def _recorder(run: LiveRun, folder: Path) -> RecordThread:
+    """A recorder of what the run hears, in a thread of its own."""
+    recorder = Recorder(
+        folder,
+        run.parts.adapter.ib.registry,
+        zone=run.calendar.zone,
+        calendar=run.settings.calendar,
+        synthetic=run.source.synthetic,
+        origin=f"run {run.folder.name} at {run.address}",
+    )
+    return RecordThread(recorder)

@@ -15,7 +15,9 @@ from backtests.settings import Settings
 from feeds.load import DataOptions
 from papertape import GuardSettings
 from papertape.cli.backtest import _GUARD_NAMES, backtest
-from papertape.config import BacktestConfig, GuardConfig, configure, read_environment
+from papertape.cli.live import live
+from papertape.cli.paper import paper
+from papertape.config import BacktestConfig, GuardConfig, LiveConfig, configure, read_environment
 from papertape.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -162,7 +164,9 @@ def test_every_setting_has_a_key_and_every_key_an_option() -> None:
     assert set(GuardSettings.__dataclass_fields__) == set(GuardConfig.__dataclass_fields__)
     own_options = {"parameters": "parameter", "cache": "no_cache"}
     options = set(inspect.signature(backtest).parameters)
-    assert {own_options.get(name, name) for name in keys - {"guard"}} <= options
+    assert {own_options.get(name, name) for name in keys - {"guard", "live"}} <= options
+    of_paper = set(inspect.signature(paper).parameters) | set(inspect.signature(live).parameters)
+    assert {{"zone": "tws_zone"}.get(name, name) for name in LiveConfig.__dataclass_fields__} <= of_paper
     limits = dict(_GUARD_NAMES)
     assert set(limits) <= options
     assert set(limits.values()) == set(GuardConfig.__dataclass_fields__)

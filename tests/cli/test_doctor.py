@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from brokers.ib import compat
 from brokers.ib.gateway import IbGateway
 from gateway.server import What
 from gateway.settings import DataPermission, GatewaySettings
@@ -134,6 +136,15 @@ def test_an_old_tws_is_to_be_updated(papertape: Runner, start: Start) -> None:
     said = examined(papertape, start(server_version=157))
     assert "warning  versions: server version 157" in said.out
     assert "update TWS" in setting_below(said, "versions")
+
+
+def test_an_old_client_is_to_be_updated(papertape: Runner, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = start(server_version=157)
+    old = msgspec.structs.replace(compat.load(), server_version_max=157)
+    monkeypatch.setattr(compat, "load", lambda: old)
+    said = examined(papertape, gateway)
+    assert "the client is old" in line(said, "versions")
+    assert "papertape[ib]" in setting_below(said, "versions")
 
 
 def test_a_symbol_that_is_not_known_is_told(papertape: Runner, sound: SimulatedGateway) -> None:

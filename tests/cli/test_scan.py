@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from brokers.ib.gateway import IbGateway
+from feeds.cache import ColumnCache
 from papertape.cli import demo
 from papertape.testing import SimulatedGateway, start_gateway
 
@@ -77,6 +79,7 @@ def test_the_sample_can_be_scanned_without_any_tws(
 ) -> None:
     monkeypatch.setattr(demo, "SYMBOLS", 3)
     monkeypatch.setattr(demo, "DAYS", 1)
+    monkeypatch.setattr(ColumnCache, "evict", lambda cache: None)  # it looks through what all tests have left there
     said = papertape("scan", "MOST_ACTIVE", "--gateway", "sim", "--json")
     assert said.status == 0, said.error
     found = json.loads(said.out)
@@ -103,6 +106,16 @@ def test_a_mistake_is_one_line(papertape: Runner, arguments: list[str], text: st
     assert (said.status, said.out) == (2, "")
     assert text in said.error
     assert said.error.count("\n") == 1
+
+
+def test_a_client_id_in_use_is_one_line(papertape: Runner, gateway: SimulatedGateway) -> None:
+    other = IbGateway()
+    other.connect(gateway.host, gateway.port, 77, 10.0)
+    said = scanned(papertape, gateway, "MOST_ACTIVE", "--client-id", "77")
+    other.close()
+    assert (said.status, said.out) == (2, "")
+    (_, error) = said.error.splitlines()
+    assert error.endswith("client id 77 is in use; close the other program or name another --client-id")
 
 
 def test_no_tws_is_one_line_that_says_what_to_do(papertape: Runner) -> None:

@@ -48,7 +48,10 @@ class PushedFeed:
     def unwatch(self, instrument: int) -> None:
         """Whoever pushes knows."""
 
-    def watch_bars(self, instrument: int, interval_ns: int | None, now: int) -> EventKind | None:
+    def past_bars(self, instruments: Sequence[int], warmup: int, now: int) -> Batch | None:
+        return None
+
+    def watch_bars(self, instrument: int, interval_ns: int | None, now: int, warmup: int = 0) -> EventKind | None:
         return None
 
     def kinds(self, instrument: int) -> frozenset[EventKind]:

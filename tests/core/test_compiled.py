@@ -102,7 +102,7 @@ def program_tree(folder: Path) -> Path:
     (folder / "brokers").mkdir()
     for package in (folder / "papertape", core, folder / "brokers"):
         (package / "__init__.py").touch()
-    for name in ("compiled.py", "folders.py"):
+    for name in ("compiled.py", "folders.py", "errors.py"):
         shutil.copy(ROOT / "papertape" / "core" / name, core)
     (core / "trial_kernel.py").write_text(KERNEL)
     (core / "trial_constants.py").write_text("OFFSET = 1.0\n")

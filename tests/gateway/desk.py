@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 from brokers.fees import FeeModel
-from brokers.sim import FillRules
 from gateway.clients import Client
 from gateway.market import Market
 from gateway.order_faults import NO_FAULTS, OrderFaults
@@ -24,18 +25,12 @@ from papertape.core.series import Series, Tape
 from tests.brokers.tapes import ns
 
 VERSION = 200
+BEFORE_OPEN = ns(-1.0)
 
 
-def tape(
-    *series: Series, instruments: dict[str, Instrument] | None = None, actions: tuple[CorporateAction, ...] = ()
-) -> Tape:
-    """A tape of series."""
-    return Tape(series, instruments or {}, actions)
-
-
-def stock(symbol: str = "AAPL") -> Contract:
+def stock(symbol: str = "AAPL", **fields: Any) -> Contract:
     """A stock as a client names it."""
-    return Contract(symbol=symbol, type="STK", exchange="SMART", currency="USD")
+    return Contract(symbol=symbol, **{"type": "STK", "exchange": "SMART", "currency": "USD", **fields})
 
 
 def order(action: str, quantity: float, type_: str = "MKT", **terms: Any) -> Order:
@@ -44,28 +39,37 @@ def order(action: str, quantity: float, type_: str = "MKT", **terms: Any) -> Ord
 
 
 class Desk:
-    """A TWS that plays ``series``; client 1 is connected. Times are seconds after the session's open."""
+    """A TWS that plays ``series`` from ``start`` to ``end`` (UTC ns, inclusive), asked and heard without sockets.
+
+    ``start`` None is the first event; by default it is a second before the session's open. Settings are given whole, or
+    one by one, then without fees.
+    """
 
     def __init__(
         self,
         *series: Series,
-        start: float = -1.0,
-        end: float | None = None,
-        faults: OrderFaults = NO_FAULTS,
-        instruments: dict[str, Instrument] | None = None,
+        start: int | None = BEFORE_OPEN,
+        end: int | None = None,
+        settings: GatewaySettings | None = None,
         fees: str = "none",
-        store: Store | None = None,
+        faults: OrderFaults = NO_FAULTS,
+        instruments: Sequence[Instrument] = (),
         actions: tuple[CorporateAction, ...] = (),
-        **settings: Any,
+        reference: frozenset[str] = frozenset(),
+        store: Store | None = None,
+        **given: Any,
     ) -> None:
-        played = tape(*series, instruments=instruments, actions=actions)
-        market = Market(played, start=ns(start), end=None if end is None else ns(end))
-        settings.setdefault("rules", FillRules(margin_multiple=2.0, allow_short=True))
-        self.settings = GatewaySettings(fees=FeeModel.parse(fees), **settings)
-        self.tws = Tws(self.settings, market, store, faults=faults)
-        self.one = self.client(1)
+        known = {each.symbol: Instrument(each.symbol) for each in series} | {each.symbol: each for each in instruments}
+        tape = Tape(series, known, actions=actions, reference_columns=reference)
+        self.settings = settings or GatewaySettings(fees=FeeModel.parse(fees), **given)
+        self.tws = Tws(self.settings, Market(tape, start=start, end=end), store, faults=faults)
 
-    def client(self, client_id: int, version: int = VERSION) -> Client:
+    @functools.cached_property
+    def one(self) -> Client:
+        """Client 1, connected when it is first needed."""
+        return self.client()
+
+    def client(self, client_id: int = 1, version: int = VERSION) -> Client:
         """Another client; what it was told at the start is taken already."""
         client = self.tws.connect(version)
         self.tws.request(client, requests.StartApi(client_id))
@@ -73,11 +77,17 @@ class Desk:
         return client
 
     def at(self, second: float) -> None:
-        """Play up to a time, that included."""
+        """Play up to a time in seconds after the session's open, that included, for client 1 to hear."""
+        assert self.one.id == 1, "it is there from now on"
         self.tws.play(ns(second))
 
+    def play(self, until: int, client: Client | None = None) -> list[Reply]:
+        """Play up to a time (UTC ns), that included; what a client was told since the last time."""
+        self.tws.play(until)
+        return self.heard(client)
+
     def ask(self, request: Request, client: Client | None = None) -> list[Reply]:
-        """Ask something; what the client was told."""
+        """Ask something; what the client was told since the last time."""
         client = client or self.one
         self.tws.request(client, request)
         return self.heard(client)

@@ -9,8 +9,8 @@ from gateway.protocol.replies import ContractDetailsEnd, ContractDetailsRow, Sym
 from gateway.protocol.requests import CancelNewsBulletins, ContractDetails, MatchingSymbols, NewsBulletins
 from papertape.core.model import Instrument, InstrumentType
 from tests.brokers import tapes
-from tests.gateway.desk import Desk
-from tests.gateway.played import Played, at, codes, stock, trades
+from tests.gateway.desk import Desk, errors, stock
+from tests.gateway.june import at, trades
 
 NAMES = ("AAPL", "AAP", "BRK.B", "ESZ25", "ESH26", "ZAAP")
 INSTRUMENTS = (
@@ -20,15 +20,15 @@ INSTRUMENTS = (
 )
 
 
-def opened() -> Played:
+def opened() -> Desk:
     series = [trades(name, [(at(6, "9:30:00"), 1.0, 1.0), (at(7, "9:30:00"), 1.0, 1.0)]) for name in NAMES]
-    return Played(*series, instruments=INSTRUMENTS, start=at(7, "9:30:00"))
+    return Desk(*series, instruments=INSTRUMENTS, start=at(7, "9:30:00"))
 
 
 def test_details_describe_the_contract_its_tick_and_its_hours():
     played = opened()
     client = played.client()
-    row, end = played.ask(client, ContractDetails(3, stock("AAPL")))
+    row, end = played.ask(ContractDetails(3, stock("AAPL")), client)
     assert isinstance(row, ContractDetailsRow)
     assert (row.request, row.contract.con_id, row.contract.primary_exchange) == (3, 265598, "NASDAQ")
     assert (row.min_tick, row.time_zone, "SMART" in row.valid_exchanges) == (0.01, "US/Eastern", True)
@@ -40,7 +40,7 @@ def test_details_describe_the_contract_its_tick_and_its_hours():
 def test_all_contracts_that_fit_are_described():
     played = opened()
     client = played.client()
-    *rows, end = played.ask(client, ContractDetails(3, Contract(symbol="ES", type="FUT")))
+    *rows, end = played.ask(ContractDetails(3, Contract(symbol="ES", type="FUT")), client)
     assert [(row.contract.local_symbol, row.contract_month) for row in rows if isinstance(row, ContractDetailsRow)] == [
         ("ESZ25", "202512"),
         ("ESH26", "202603"),
@@ -54,7 +54,7 @@ def test_all_contracts_that_fit_are_described():
 )
 def test_what_no_contract_fits_is_an_error(contract: Contract, code: int):
     played = opened()
-    assert codes(played.ask(played.client(), ContractDetails(3, contract))) == [code]
+    assert errors(played.ask(ContractDetails(3, contract), played.client())) == [code]
 
 
 @pytest.mark.parametrize("version", [157, 163, 164, 182, 200])
@@ -62,7 +62,7 @@ def test_details_can_be_written_at_every_age_of_client(version: int):
     from gateway.protocol.codec import decode_reply, encode_reply
 
     played = opened()
-    row = played.ask(played.client(version), ContractDetails(3, stock("AAPL")))[0]
+    row = played.ask(ContractDetails(3, stock("AAPL")), played.client(version))[0]
     assert isinstance(row, ContractDetailsRow)
     read = decode_reply(encode_reply(row, version)[4:], version)
     assert isinstance(read, ContractDetailsRow)
@@ -75,7 +75,7 @@ def test_details_can_be_written_at_every_age_of_client(version: int):
 )
 def test_a_search_finds_exact_symbols_first_then_beginnings_then_parts(pattern: str, found: list[str]):
     played = opened()
-    [reply] = played.ask(played.client(), MatchingSymbols(4, pattern))
+    [reply] = played.ask(MatchingSymbols(4, pattern), played.client())
     assert isinstance(reply, SymbolSamples)
     assert [sample.contract.symbol for sample in reply.samples] == found
 
@@ -83,8 +83,8 @@ def test_a_search_finds_exact_symbols_first_then_beginnings_then_parts(pattern: 
 def test_news_bulletins_are_accepted_and_there_are_none():
     played = opened()
     client = played.client()
-    assert played.ask(client, NewsBulletins(all_messages=True)) == []
-    assert played.ask(client, CancelNewsBulletins()) == []
+    assert played.ask(NewsBulletins(all_messages=True), client) == []
+    assert played.ask(CancelNewsBulletins(), client) == []
 
 
 @pytest.mark.parametrize(("version", "multiplier"), [(157, 100), (158, 100), (159, 1), (200, 1)])

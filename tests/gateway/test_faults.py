@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clients import Client
-from gateway.fault_kinds import NAME_OF
+from gateway.fault_kinds import name_of
 from gateway.faults import (
     FULL_READ,
     HELD_MOST,
@@ -39,6 +39,7 @@ from gateway.protocol.replies import (
     OrderStatus,
     Reply,
     TickPrice,
+    TickString,
     Time,
 )
 from gateway.protocol.wire import PREFIX_BYTES, FrameReader
@@ -51,14 +52,14 @@ START = 1_717_421_400 * NS_PER_S
 VERSION = 176
 
 
-def name_of(frame: bytes, version: int) -> str:
-    return NAME_OF[type(decode_reply(frame[PREFIX_BYTES:], version))]
+def name_in(frame: bytes, version: int) -> str:
+    return name_of(decode_reply(frame[PREFIX_BYTES:], version))
 
 
 class Bench:
     """A fault layer with clients, which keeps what the layer said it did."""
 
-    def __init__(self, *faults: str, seed: int = 0) -> None:
+    def __init__(self, *faults: str, seed: int = 0, marked: frozenset[int] = frozenset()) -> None:
         text = f"seed = {seed}\n" + "".join(f"[[fault]]\n{each}\n" for each in faults)
         self.said: list[tuple[int, str]] = []
         self.layer = FaultLayer(
@@ -66,8 +67,9 @@ class Bench:
             START,
             "America/New_York",
             encode_reply,
-            name_of,
-            lambda now, text: self.said.append((now, text)),
+            name_in,
+            marked=marked,
+            told=lambda now, text: self.said.append((now, text)),
         )
         self.clients = 0
 
@@ -95,7 +97,7 @@ def read(actions: list[Action]) -> list[Reply]:
 
 
 def names(actions: list[Action]) -> list[str]:
-    return [NAME_OF[type(each)] for each in read(actions)]
+    return [name_of(each) for each in read(actions)]
 
 
 def status(order_id: int = 1, state: str = "Filled") -> OrderStatus:
@@ -205,6 +207,26 @@ def test_a_message_is_not_overtaken_by_that_of_another_order() -> None:
         ("OrderStatus", 1),
         ("Execution", 1),
     ]
+
+
+def test_executions_of_two_orders_change_places() -> None:
+    bench = Bench('kind = "reorder"\nmessage = "execution"\nbehind = "execution"')
+    out = read(bench.send(bench.client(), execution(1), status(1), execution(2, "0002.01"), execution(3, "0003.01")))
+    assert [each.order_id for each in out if isinstance(each, Execution)] == [2, 1, 3]
+
+
+@pytest.mark.parametrize("kind", ["drop", "duplicate", 'delay"\nfor = "3s', 'reorder"\nbehind = "any'])
+def test_a_marker_of_lockstep_comes_once_and_in_its_place(kind: str) -> None:
+    bench = Bench(f'kind = "{kind}"\nmessage = "any"\nnth = 2', marked=frozenset({1}))
+    assert names(bench.send(bench.client(1), status(1), Time(5), Time(6))) == ["order-status", "time", "time"]
+    assert names(bench.send(bench.client(2), Time(7))) != ["time"], "another client's time is no marker"
+
+
+def test_trades_of_rt_volume_are_counted_apart_from_other_texts() -> None:
+    bench = Bench('kind = "drop"\nmessage = "rt-volume"\nnth = 2')
+    texts = [TickString(1, kind, text) for kind, text in ((45, "1"), (48, "a"), (45, "2"), (48, "b"), (48, "c"))]
+    out = read(bench.send(bench.client(), *texts))
+    assert [each.value for each in out if isinstance(each, TickString)] == ["1", "a", "2", "c"]
 
 
 def test_a_message_that_nothing_overtakes_comes_at_last() -> None:
@@ -436,7 +458,7 @@ def test_a_notice_says_what_the_file_says_to_clients_that_have_started() -> None
 def test_a_layer_does_the_same_for_the_same_input() -> None:
     def play() -> list[object]:
         scenario = Scenario.from_seed(11, START, START + 3600 * NS_PER_S)
-        layer = FaultLayer(scenario, START, "America/New_York", encode_reply, name_of)
+        layer = FaultLayer(scenario, START, "America/New_York", encode_reply, name_in)
         client = Client(1, VERSION)
         client.id = 1
         layer.opened(client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from gateway.protocol.replies import Execution, OrderStatus, Reply, TickPrice, T
 from gateway.protocol.requests import CurrentTime, MarketData, PlaceOrder, Request, StartApi
 from papertape.core.errors import ConfigError, PeerError
 from papertape.core.timers import NEVER
-from tests.brokers.tapes import OPEN, S, trades
+from tests.brokers.tapes import OPEN, S, ns, trades
 from tests.gateway.desk import VERSION, Desk, fills, order, stock, told
 
 TAPE = trades("AAPL", *((k + 1, 100.0 + k) for k in range(8)))
@@ -26,7 +27,7 @@ class Rounds:
     """A Tws in lockstep with some clients, whose answers come in an order of the test's choice."""
 
     def __init__(self, *ids: int, series: Any = TAPE, **settings: Any) -> None:
-        self.desk = Desk(*(series if isinstance(series, list) else [series]), start=0.5, **settings)
+        self.desk = Desk(*(series if isinstance(series, list) else [series]), start=ns(0.5), **settings)
         self.desk.tws.disconnect(self.desk.one)
         self.tws = self.desk.tws
         self.lockstep = Lockstep(self.tws, ids)
@@ -44,12 +45,12 @@ class Rounds:
     def heard(self, client_id: int) -> list[Reply]:
         return self.desk.heard(self.clients[client_id])
 
-    def answer(self, due_ts: int = NEVER) -> None:
+    def answer(self, apply_due: Callable[[], bool] = lambda: False) -> None:
         """Everybody answers, and turns are made to the next marker."""
         for each in self.clients:
             self.ask(each, CurrentTime())
         while self.lockstep.is_ready and not self.lockstep.is_over:
-            self.lockstep.turn(due_ts)
+            self.lockstep.turn(apply_due)
 
     def second(self) -> float:
         return (self.tws.now - OPEN) / S
@@ -237,12 +238,20 @@ def test_a_fill_is_told_at_the_step_that_it_happened_at():
     assert fills(rounds.heard(1)) == [(10.0, 101.6)]
 
 
-def test_when_something_is_due_beside_the_market_the_step_ends_with_a_marker():
+def test_what_is_due_beside_the_market_comes_before_the_marker_of_its_step():
     rounds = Rounds(1, series=UNEVEN)
     rounds.join(1)
     rounds.answer()
-    rounds.answer(due_ts=OPEN + int(1.3 * S))
+    rounds.heard(1)
+
+    def apply_due() -> bool:
+        if is_due := rounds.second() == 1.4:
+            rounds.clients[1].error(-1, 2103, "a farm", rounds.tws.now)
+        return is_due
+
+    rounds.answer(apply_due)
     assert rounds.second() == 1.4
+    assert told(rounds.heard(1)) == ["error 2103", "Time"]
 
 
 @given(
@@ -257,10 +266,10 @@ def test_what_a_client_does_comes_to_the_same_with_a_marker_after_every_step(
     for k in sorted(thousandths):
         rows[rng.choice(["AAPL", "MSFT", "MSFT"])].append((1 + k / 1000, 100.0 + rng.randint(-3, 3), 30.0))
     series = [trades(name, *each) for name, each in rows.items() if each]
-    assert heard_of(series, due_ts=NEVER) == heard_of(series, due_ts=0)
+    assert heard_of(series, lambda: False) == heard_of(series, lambda: True)
 
 
-def heard_of(series: list[Any], due_ts: int) -> list[str]:
+def heard_of(series: list[Any], apply_due: Callable[[], bool]) -> list[str]:
     rounds = Rounds(1, series=series)
     rounds.join(1)
     watched = series[0].symbol
@@ -268,7 +277,7 @@ def heard_of(series: list[Any], due_ts: int) -> list[str]:
     told_to: list[str] = []
     next_id = 1
     while rounds.second() < 10.0:
-        rounds.answer(due_ts)
+        rounds.answer(apply_due)
         heard = rounds.heard(1)
         told_to += [f"{rounds.second()} {each!r}" for each in heard if not isinstance(each, Time)]
         for each in heard:

@@ -21,7 +21,8 @@ from gateway.protocol.requests import (
 from gateway.settings import DataPermission, GatewaySettings
 from papertape.core.model import NS_PER_S
 from papertape.core.series import Series
-from tests.gateway.played import Played, at, quotes, stock, trades
+from tests.gateway.desk import Desk, stock
+from tests.gateway.june import at, quotes, trades
 
 START = at(4, "9:25:00")
 BEFORE = START - 10 * NS_PER_S
@@ -66,11 +67,11 @@ def series_of(events: list[tuple[int, str, bool, int]]) -> list[Series]:
 def heard(series: list[Series], asked_at: int, until: int) -> list[Reply]:
     """All that a client hears that asks everything at a time."""
     settings = GatewaySettings(data={"BBB": DataPermission.DELAYED}, delay_s=120.0)
-    played = Played(*series, settings=settings, start=BEFORE)
+    played = Desk(*series, settings=settings, start=BEFORE)
     client = played.client()
     played.play(asked_at, client)
-    played.ask(client, SetMarketDataType(3))
-    replies = [reply for question in QUESTIONS for reply in played.ask(client, question)]
+    played.ask(SetMarketDataType(3), client)
+    replies = [reply for question in QUESTIONS for reply in played.ask(question, client)]
     return replies + played.play(until, client)
 
 

@@ -9,7 +9,7 @@ import pytest
 from brokers.sim import FillRules
 from gateway.protocol import requests
 from gateway.protocol.replies import Error, Execution, NextValidId, OpenOrder, OrderStatus
-from tests.brokers.tapes import CLOSE, quotes, trades
+from tests.brokers.tapes import CLOSE, ns, quotes, trades
 from tests.gateway.desk import Desk, errors, fills, order, statuses, stock, told
 
 CASH = FillRules(margin_multiple=1.0, allow_short=False)
@@ -346,7 +346,7 @@ def test_day_orders_end_with_the_session_and_others_do_not():
 
 
 def test_an_order_outside_hours_is_held_with_a_warning_and_works_from_the_open():
-    desk = Desk(trades("AAPL", (-100, 99.0), (1, 100.0), (2, 101.0)), start=-120.0)
+    desk = Desk(trades("AAPL", (-100, 99.0), (1, 100.0), (2, 101.0)), start=ns(-120.0))
     desk.at(-60)
     heard = desk.place(1, order("BUY", 10, "LMT", limit_price=90.0))
     assert told(heard) == ["error 399", "openOrder PreSubmitted", "orderStatus PreSubmitted"]

@@ -36,7 +36,8 @@ from gateway.protocol.requests import (
 from gateway.settings import DataPermission, GatewaySettings, Limits
 from papertape.core.model import NS_PER_S, ActionKind, CorporateAction, Instrument
 from papertape.core.series import Series
-from tests.gateway.played import Played, at, bars, codes, quotes, stock, trades
+from tests.gateway.desk import Desk, errors, stock
+from tests.gateway.june import at, bars, quotes, trades
 
 DAYS = trades(
     "AAA",
@@ -59,9 +60,9 @@ QUOTES = quotes(
 )
 
 
-def morning(*series: Series, **fields: Any) -> Played:
+def morning(*series: Series, **fields: Any) -> Desk:
     """A Tws that plays from shortly before the open of June 4 on."""
-    return Played(*series, start=at(4, "9:29:55"), **fields)
+    return Desk(*series, start=at(4, "9:29:55"), **fields)
 
 
 def ticks(replies: list[Reply]) -> list[tuple[int, float | str, float]]:
@@ -81,7 +82,7 @@ def test_a_subscription_begins_with_its_kind_its_parameters_and_an_image():
     played = morning(DAYS, QUOTES)
     client = played.client()
     played.play(at(4, "9:30:01.2"), client)
-    replies = played.ask(client, MarketData(7, stock("AAA")))
+    replies = played.ask(MarketData(7, stock("AAA")), client)
     assert replies[:2] == [DataType(7, 1), TickParameters(7, 0.01, "9c0001", 3)]
     stamp = str(at(4, "9:30:01") // NS_PER_S)
     assert ticks(replies) == [
@@ -95,7 +96,7 @@ def test_then_come_changes_and_of_a_trade_at_the_same_price_the_size_alone():
     played = morning(DAYS, QUOTES)
     client = played.client()
     played.play(at(4, "9:30:01.2"), client)
-    played.ask(client, MarketData(7, stock("AAA")))
+    played.ask(MarketData(7, stock("AAA")), client)
     assert ticks(played.play(at(4, "9:30:01.9"), client)) == [(5, 40.0, 0.0)]
     stamp = str(at(4, "9:30:02") // NS_PER_S)
     assert ticks(played.play(at(4, "9:30:02"), client)) == [
@@ -106,27 +107,27 @@ def test_then_come_changes_and_of_a_trade_at_the_same_price_the_size_alone():
 
 def test_an_old_client_gets_sizes_in_round_lots():
     played = morning(DAYS, QUOTES)
-    client = played.client(157)
+    client = played.client(version=157)
     played.play(at(4, "9:30:01.2"), client)
-    found = ticks(played.ask(client, MarketData(7, stock("AAA"))))
+    found = ticks(played.ask(MarketData(7, stock("AAA")), client))
     assert (4, 51.0, 1.0) in found
     assert (1, 50.9, 4.0) in found
     assert (8, 6.0, 0.0) in found
 
 
 def test_nothing_of_what_has_not_been_played_is_in_the_image():
-    played = Played(DAYS, start=at(3, "10:00:00"))
+    played = Desk(DAYS, start=at(3, "10:00:00"))
     client = played.client()
-    replies = played.ask(client, MarketData(7, stock("AAA")))
+    replies = played.ask(MarketData(7, stock("AAA")), client)
     assert ticks(replies) == []
     assert [kind for kind, _, _ in ticks(played.play(at(3, "10:00:00"), client))] == [4, 45, 8, 6, 7, 14]
 
 
 def test_a_new_session_begins_with_the_close_of_the_one_before():
-    played = Played(DAYS)
+    played = Desk(DAYS, start=None)
     client = played.client()
     played.play(at(3, "15:59:30"), client)
-    played.ask(client, MarketData(7, stock("AAA")))
+    played.ask(MarketData(7, stock("AAA")), client)
     found = ticks(played.play(at(4, "9:30:00"), client))
     assert found[0] == (9, 52.0, 0.0)
     assert (8, 5.0, 0.0) in found
@@ -138,17 +139,17 @@ def test_the_close_before_a_split_is_in_prices_of_today():
     played = morning(DAYS, actions=(split,))
     client = played.client()
     played.play(at(4, "9:30:00.5"), client)
-    assert (9, 26.0, 0.0) in ticks(played.ask(client, MarketData(7, stock("AAA"))))
+    assert (9, 26.0, 0.0) in ticks(played.ask(MarketData(7, stock("AAA")), client))
 
 
 def test_who_watches_over_a_split_sees_prices_of_today():
     split = CorporateAction(at(4, "0:00:00"), "AAA", ActionKind.SPLIT, 2.0)
     series = trades("AAA", [(at(3, "15:59:00"), 52.0, 300.0), (at(4, "9:30:00"), 26.0, 100.0)])
-    played = Played(series, start=at(3, "15:58:00"), actions=(split,))
-    client, later = played.client(), played.client(number=2)
-    played.ask(client, MarketData(7, stock("AAA")))
+    played = Desk(series, start=at(3, "15:58:00"), actions=(split,))
+    client, later = played.client(), played.client(2)
+    played.ask(MarketData(7, stock("AAA")), client)
     played.play(at(4, "9:29:00"), client)
-    found = ticks(played.ask(later, MarketData(8, stock("AAA"))))
+    found = ticks(played.ask(MarketData(8, stock("AAA")), later))
     assert found[0] == (4, 26.0, 300.0)
     assert (9, 26.0, 0.0) in found
     assert (5, 100.0, 0.0) in ticks(played.play(at(4, "9:30:00"), client))
@@ -158,18 +159,18 @@ def test_a_snapshot_is_an_image_with_an_end_and_then_nothing():
     played = morning(DAYS)
     client = played.client()
     played.play(at(4, "9:30:01"), client)
-    replies = played.ask(client, MarketData(7, stock("AAA"), snapshot=True))
+    replies = played.ask(MarketData(7, stock("AAA"), snapshot=True), client)
     assert replies[-1] == SnapshotEnd(7)
     assert (4, 51.0, 150.0) in ticks(replies)
     assert played.play(at(4, "9:30:10"), client) == []
-    assert codes(played.ask(client, CancelMarketData(7))) == [300]
+    assert errors(played.ask(CancelMarketData(7), client)) == [300]
 
 
 def test_a_snapshot_of_what_was_never_traded_ends_at_once():
     played = morning(DAYS, trades("BBB", [(at(4, "15:00:00"), 1.0, 1.0)]))
     client = played.client()
     played.play(at(4, "9:30:01"), client)
-    replies = played.ask(client, MarketData(7, stock("BBB"), snapshot=True))
+    replies = played.ask(MarketData(7, stock("BBB"), snapshot=True), client)
     assert [type(reply) for reply in replies] == [DataType, TickParameters, SnapshotEnd]
 
 
@@ -193,12 +194,12 @@ def test_on_a_tape_of_bars_a_line_begins_with_the_last_close():
     played = morning(MINUTES)
     client = played.client()
     played.play(at(4, "9:31:30"), client)
-    found = ticks(played.ask(client, MarketData(7, stock("AAA"))))
+    found = ticks(played.ask(MarketData(7, stock("AAA")), client))
     assert found == [
         (4, 11.0, 0.0), (45, seconds("9:31:00"), 0.0), (6, 12.0, 0.0), (7, 9.0, 0.0), (8, 10.0, 0.0), (9, 8.0, 0.0),
         (14, 10.0, 0.0),
     ]  # fmt: skip
-    assert codes(played.ask(client, CancelMarketData(7))) == []
+    assert errors(played.ask(CancelMarketData(7), client)) == []
     assert played.play(at(4, "9:33:00"), client) == []
 
 
@@ -206,7 +207,7 @@ def test_on_a_tape_of_bars_a_line_begins_with_the_last_close():
 def test_at_the_end_of_each_bar_its_close_is_the_last_price_also_where_it_did_not_move(conflate_ms: float | None):
     played = morning(MINUTES, settings=GatewaySettings(conflate_ms=conflate_ms))
     client = played.client()
-    played.ask(client, MarketData(7, stock("AAA"), "233"))
+    played.ask(MarketData(7, stock("AAA"), "233"), client)
     heard = {clock: ticks(played.play(at(4, clock), client)) for clock in ("9:30:59", "9:31:00", "9:32:00", "9:33:00")}
     assert heard == {
         "9:30:59": [],
@@ -220,9 +221,9 @@ def test_at_the_end_of_each_bar_its_close_is_the_last_price_also_where_it_did_no
 
 
 def test_a_new_session_of_bars_begins_with_a_new_previous_close():
-    played = Played(MINUTES, start=at(3, "15:58:00"))
+    played = Desk(MINUTES, start=at(3, "15:58:00"))
     client = played.client()
-    played.ask(client, MarketData(7, stock("AAA")))
+    played.ask(MarketData(7, stock("AAA")), client)
     before = ticks(played.play(at(3, "15:59:00"), client))
     assert [each[:2] for each in before if each[0] in (4, 9)] == [(4, 8.0)]
     after = ticks(played.play(at(4, "9:31:00"), client))
@@ -235,7 +236,7 @@ def test_where_there_are_trades_bars_bring_no_ticks_of_their_own():
     heard = []
     for each in (both, alone):
         client = each.client()
-        each.ask(client, MarketData(7, stock("AAA"), "233"))
+        each.ask(MarketData(7, stock("AAA"), "233"), client)
         heard.append(each.play(at(4, "9:40:00"), client))
     assert heard[0] == heard[1] != []
 
@@ -244,24 +245,24 @@ def test_a_cancelled_subscription_is_silent_and_cancelling_it_again_is_an_error(
     played = morning(DAYS)
     client = played.client()
     played.play(at(4, "9:30:00"), client)
-    played.ask(client, MarketData(7, stock("AAA")))
-    assert played.ask(client, CancelMarketData(7)) == []
+    played.ask(MarketData(7, stock("AAA")), client)
+    assert played.ask(CancelMarketData(7), client) == []
     assert played.play(at(4, "9:30:05"), client) == []
-    [error] = played.ask(client, CancelMarketData(7))
+    [error] = played.ask(CancelMarketData(7), client)
     assert isinstance(error, Error)
     assert (error.code, error.text) == (300, "Can't find EId with tickerId:7")
 
 
 def test_a_connection_that_ends_takes_its_subscriptions_with_it():
     played = morning(DAYS)
-    client, other = played.client(), played.client(number=2)
+    client, other = played.client(), played.client(2)
     played.play(at(4, "9:30:00"), client)
     for each in (client, other):
-        played.ask(each, MarketData(7, stock("AAA"), "233"))
-        played.ask(each, TickByTick(8, stock("AAA"), "AllLast"))
+        played.ask(MarketData(7, stock("AAA"), "233"), each)
+        played.ask(TickByTick(8, stock("AAA"), "AllLast"), each)
     played.tws.disconnect(client)
     assert played.play(at(4, "9:30:05"), client) == []
-    assert played.read(other) != []
+    assert played.heard(other) != []
     played.tws.disconnect(other)
     assert played.tws.data.quotes._watches == 0
 
@@ -270,7 +271,7 @@ def test_trade_summaries_have_every_trade_with_its_milliseconds_and_the_average_
     played = morning(DAYS)
     client = played.client()
     played.play(at(4, "9:30:00"), client)
-    played.ask(client, MarketData(7, stock("AAA"), "233,375"))
+    played.ask(MarketData(7, stock("AAA"), "233,375"), client)
     found = [reply for reply in played.play(at(4, "9:30:01.5"), client) if isinstance(reply, TickString)]
     texts = [reply.value.split(";") for reply in found if reply.type == 48]
     assert [(float(text[0]), float(text[1]), int(text[2])) for text in texts] == [
@@ -285,7 +286,7 @@ def test_average_volume_is_sent_to_who_asks_for_it():
     played = morning(DAYS, instruments=(Instrument("AAA", average_volume=1_234_500.0),))
     client = played.client()
     played.play(at(4, "9:30:00"), client)
-    assert (21, 12345.0, 0.0) in ticks(played.ask(client, MarketData(7, stock("AAA"), "165")))
+    assert (21, 12345.0, 0.0) in ticks(played.ask(MarketData(7, stock("AAA"), "165"), client))
 
 
 @pytest.mark.parametrize(
@@ -306,27 +307,27 @@ def test_average_volume_is_sent_to_who_asks_for_it():
 def test_what_is_wrong_is_refused_with_the_code_of_tws(request_: MarketData, code: int):
     played = morning(DAYS)
     client = played.client()
-    played.ask(client, MarketData(6, stock("AAA")))
-    assert codes(played.ask(client, request_)) == [code]
+    played.ask(MarketData(6, stock("AAA")), client)
+    assert errors(played.ask(request_, client)) == [code]
 
 
 @pytest.mark.parametrize("generic", ["100,101,106,mdoff", "292:BRFG", "221,232,236", ""])
 def test_generic_ticks_that_tws_knows_are_accepted(generic: str):
     played = morning(DAYS)
     client = played.client()
-    assert codes(played.ask(client, MarketData(7, stock("AAA"), generic))) == []
+    assert errors(played.ask(MarketData(7, stock("AAA"), generic), client)) == []
 
 
 def test_lines_are_limited_and_free_again_when_cancelled():
     played = morning(DAYS, settings=GatewaySettings(limits=Limits(market_data_lines=2)))
     client = played.client()
     assert (
-        codes(played.ask(client, MarketData(1, stock("AAA"))) + played.ask(client, MarketData(2, stock("AAA")))) == []
+        errors(played.ask(MarketData(1, stock("AAA")), client) + played.ask(MarketData(2, stock("AAA")), client)) == []
     )
-    assert codes(played.ask(client, MarketData(3, stock("AAA")))) == [101]
-    assert codes(played.ask(client, MarketData(3, stock("AAA"), snapshot=True))) == []
-    played.ask(client, CancelMarketData(1))
-    assert codes(played.ask(client, MarketData(3, stock("AAA")))) == []
+    assert errors(played.ask(MarketData(3, stock("AAA")), client)) == [101]
+    assert errors(played.ask(MarketData(3, stock("AAA"), snapshot=True), client)) == []
+    played.ask(CancelMarketData(1), client)
+    assert errors(played.ask(MarketData(3, stock("AAA")), client)) == []
 
 
 # -- kinds of data ----------------------------------------------------------------------------------------------
@@ -347,19 +348,19 @@ DELAYED = GatewaySettings(permission=DataPermission.DELAYED, delay_s=60.0)
 def test_without_permission_there_are_no_data(settings: GatewaySettings, kind: int, code: int):
     played = morning(DAYS, settings=settings)
     client = played.client()
-    played.ask(client, SetMarketDataType(kind))
+    played.ask(SetMarketDataType(kind), client)
     for snapshot in (False, True):
-        assert codes(played.ask(client, MarketData(7, stock("AAA"), snapshot=snapshot))) == [code]
+        assert errors(played.ask(MarketData(7, stock("AAA"), snapshot=snapshot), client)) == [code]
     assert played.play(at(4, "9:31:00"), client) == []
 
 
 def test_delayed_data_are_said_to_be_so_and_are_as_old_as_set():
     played = morning(DAYS, QUOTES, settings=DELAYED)
     client = played.client()
-    played.ask(client, SetMarketDataType(3))
+    played.ask(SetMarketDataType(3), client)
     played.play(at(4, "9:31:00"), client)
-    replies = played.ask(client, MarketData(7, stock("AAA")))
-    assert codes(replies) == [10167]
+    replies = played.ask(MarketData(7, stock("AAA")), client)
+    assert errors(replies) == [10167]
     assert DataType(7, 3) in replies
     assert (68, 53.0, 500.0) in ticks(replies)
     assert played.play(at(4, "9:31:01"), client) != []
@@ -369,7 +370,7 @@ def test_delayed_data_are_said_to_be_so_and_are_as_old_as_set():
     assert (68, 54.0, 200.0) in later
     assert (72, 54.0, 0.0) in later
     assert {kind for kind, _, _ in found + later} <= {66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 88}
-    assert codes(played.ask(client, CancelMarketData(7))) == []
+    assert errors(played.ask(CancelMarketData(7), client)) == []
     assert played.play(at(4, "9:35:00"), client) == []
 
 
@@ -378,16 +379,16 @@ def test_who_may_see_live_data_gets_them_whatever_is_asked_for():
     client = played.client()
     played.play(at(4, "9:30:01"), client)
     for kind in (1, 2, 3, 4):
-        played.ask(client, SetMarketDataType(kind))
-        assert DataType(kind, 1) in played.ask(client, MarketData(kind, stock("AAA")))
+        played.ask(SetMarketDataType(kind), client)
+        assert DataType(kind, 1) in played.ask(MarketData(kind, stock("AAA")), client)
 
 
 def test_frozen_data_are_said_to_be_so_while_the_exchange_is_closed():
-    played = Played(DAYS)
+    played = Desk(DAYS, start=None)
     client = played.client()
     played.play(at(3, "17:00:00"), client)
-    played.ask(client, SetMarketDataType(2))
-    replies = played.ask(client, MarketData(7, stock("AAA")))
+    played.ask(SetMarketDataType(2), client)
+    replies = played.ask(MarketData(7, stock("AAA")), client)
     assert DataType(7, 2) in replies
     assert (4, 52.0, 300.0) in ticks(replies)
 
@@ -396,12 +397,12 @@ def test_frozen_data_are_said_to_be_so_while_the_exchange_is_closed():
 
 
 def test_every_trade_and_every_quote_goes_out_tick_by_tick():
-    played = Played(DAYS, QUOTES, instruments=(Instrument("AAA", exchange="NYSE"),))
+    played = Desk(DAYS, QUOTES, instruments=(Instrument("AAA", exchange="NYSE"),))
     client = played.client()
     played.play(at(3, "16:00:00"), client)
     for request, kind in enumerate(("Last", "AllLast", "BidAsk", "MidPoint"), 1):
-        assert played.ask(client, TickByTick(request, stock("AAA"), kind)) == []
-    played.ask(client, TickByTick(5, stock("AAA"), "BidAsk", ignore_size=True))
+        assert played.ask(TickByTick(request, stock("AAA"), kind), client) == []
+    played.ask(TickByTick(5, stock("AAA"), "BidAsk", ignore_size=True), client)
     replies = played.play(at(4, "9:30:03"), client)
     second = at(4, "9:30:01") // NS_PER_S
     all_last = [reply for reply in replies if isinstance(reply, TickLast) and reply.kind == 2]
@@ -420,7 +421,7 @@ def test_every_trade_and_every_quote_goes_out_tick_by_tick():
     assert [each.mid for each in replies if isinstance(each, TickMid)] == [(52.9 + 53.1) / 2, (50.9 + 53.1) / 2]
     assert len([each for each in replies if isinstance(each, TickBidAsk) and each.request == 5]) == 3
     for request in (1, 2, 3, 4, 5):
-        assert played.ask(client, CancelTickByTick(request)) == []
+        assert played.ask(CancelTickByTick(request), client) == []
     assert played.tws.data.quotes._watches == 0
 
 
@@ -429,21 +430,21 @@ def test_tick_by_tick_is_limited_by_instrument_and_needs_permission():
     limits = GatewaySettings(limits=Limits(tick_by_tick=2), data={"CCC": DataPermission.DELAYED})
     played = morning(*series, settings=limits)
     client = played.client()
-    assert codes(played.ask(client, TickByTick(1, stock("CCC"), "Last"))) == [10189]
+    assert errors(played.ask(TickByTick(1, stock("CCC"), "Last"), client)) == [10189]
     for request, name in enumerate(("AAA", "AAA", "BBB"), 2):
-        assert codes(played.ask(client, TickByTick(request, stock(name), "AllLast"))) == []
-    assert codes(played.ask(client, TickByTick(2, stock("AAA"), "Last"))) == [322]
+        assert errors(played.ask(TickByTick(request, stock(name), "AllLast"), client)) == []
+    assert errors(played.ask(TickByTick(2, stock("AAA"), "Last"), client)) == [322]
     permitted = morning(*series, settings=GatewaySettings(limits=Limits(tick_by_tick=2)))
     other = permitted.client()
-    replies = [permitted.ask(other, TickByTick(n, stock(name), "Last")) for n, name in enumerate(("AAA", "BBB", "CCC"))]
-    assert [codes(each) for each in replies] == [[], [], [10190]]
+    replies = [permitted.ask(TickByTick(n, stock(name), "Last"), other) for n, name in enumerate(("AAA", "BBB", "CCC"))]
+    assert [errors(each) for each in replies] == [[], [], [10190]]
 
 
 def test_an_instrument_by_its_id_alone_is_the_same():
-    played = Played(DAYS)
+    played = Desk(DAYS, start=None)
     client = played.client()
     wire = played.tws.contracts.wire(0)
-    assert codes(played.ask(client, MarketData(7, Contract(con_id=wire.con_id, exchange="SMART")))) == []
+    assert errors(played.ask(MarketData(7, Contract(con_id=wire.con_id, exchange="SMART")), client)) == []
     assert played.play(at(3, "10:00:00"), client) != []
 
 
@@ -458,9 +459,9 @@ def test_what_was_told_tick_by_tick_is_what_an_image_says_and_what_scans_are_ran
 ):
     start = at(3, "8:00:00")
     series = trades("AAA", [(start + s * NS_PER_S, float(p), float(n)) for s, p, n in sorted(rows)])
-    played = Played(series)
+    played = Desk(series, start=None)
     client = played.client()
-    played.ask(client, MarketData(7, stock("AAA")))
+    played.ask(MarketData(7, stock("AAA")), client)
     now = start + offset * NS_PER_S
     if now < played.tws.now:
         return
@@ -480,7 +481,7 @@ def test_ticks_may_be_held_back_and_then_say_what_is_so_in_the_end():
     played = morning(DAYS, QUOTES, settings=GatewaySettings(conflate_ms=1_500.0))
     client = played.client()
     played.play(at(4, "9:29:59"), client)
-    played.ask(client, MarketData(7, stock("AAA"), "233"))
+    played.ask(MarketData(7, stock("AAA"), "233"), client)
     replies = played.play(at(4, "9:30:05"), client)
     assert [kind for kind, _, _ in ticks(replies)].count(48) == 4
     prices = [value for kind, value, _ in ticks(replies) if kind == 4]

@@ -38,7 +38,7 @@ def test_ids_positions_orders_and_executions_go_on_after_a_restart(path: Path):
         cash = desk.tws.exchange.ledger.account.cash
         perm_id = desk.tws.orders.entries[1, 2].perm_id
     with Store.open(path, "DU1234567") as store:
-        again = Desk(TAPE, start=4.5, store=store, fees="per-share:0.01:1")
+        again = Desk(TAPE, start=ns(4.5), store=store, fees="per-share:0.01:1")
         assert again.tws.exchange.ledger.account.cash == pytest.approx(cash)
         assert again.tws.exchange.ledger.positions[0].quantity == 10.0
         assert again.ask(requests.NextId()) == [NextValidId(4)]
@@ -65,7 +65,7 @@ def test_a_stop_limit_that_was_triggered_works_on_and_children_of_a_filled_paren
         desk.at(5)
         assert statuses(desk.heard(), 2)[-1] == "Submitted"
     with Store.open(path, "DU1234567") as store:
-        again = Desk(TAPE, start=5.5, store=store)
+        again = Desk(TAPE, start=ns(5.5), store=store)
         again.at(7)
         assert fills(again.heard()) == [(-10.0, 103.0)]
 
@@ -79,7 +79,7 @@ def test_what_had_filled_in_part_fills_the_rest(path: Path):
         desk.at(3)
         assert fills(desk.heard()) == [(10.0, 99.0)]
     with Store.open(path, "DU1234567") as store:
-        again = Desk(TAPE, start=3.5, store=store, rules=rules)
+        again = Desk(TAPE, start=ns(3.5), store=store, rules=rules)
         opened = [each for each in again.ask(requests.OpenOrders()) if isinstance(each, OrderStatus)]
         assert [(each.filled, each.remaining, each.average_price) for each in opened] == [(10.0, 5.0, 99.0)]
         again.at(4)
@@ -109,7 +109,7 @@ def test_corrected_and_busted_executions_are_remembered_as_they_are(path: Path):
         desk.at(5)
         cash = desk.tws.exchange.ledger.account.cash
     with Store.open(path, "DU1234567") as store:
-        again = Desk(TAPE, start=5.5, store=store)
+        again = Desk(TAPE, start=ns(5.5), store=store)
         assert fills(again.ask(requests.Executions(7))) == [(10.0, 100.0)]
         assert again.tws.exchange.ledger.positions[0].quantity == 10.0
         assert again.tws.exchange.ledger.account.cash == pytest.approx(cash)
@@ -125,7 +125,7 @@ def test_a_split_while_tws_was_down_is_made_good_and_orders_of_before_it_end(pat
         desk.place(2, order("BUY", 10, "LMT", limit_price=90.0, tif="GTC"))
         desk.at(3)
     with Store.open(path, "DU1234567") as store:
-        again = Desk(series, start=DAY + 1.5, store=store, actions=(split,))
+        again = Desk(series, start=ns(DAY + 1.5), store=store, actions=(split,))
         assert again.tws.exchange.ledger.positions[0].quantity == 20.0
         assert again.tws.costs.basis(0).average_cost == pytest.approx(50.0)
         assert again.tws.exchange.ledger.account.equity == pytest.approx(1_000_000.0)
@@ -143,7 +143,7 @@ def test_a_later_day_begins_anew_where_tws_starts_in_the_middle_of_it(path: Path
         desk.place(2, order("SELL", 4))
         desk.at(CLOSE)
     with Store.open(path, "DU1234567") as store:
-        again = Desk(series, start=DAY + 1.5, store=store)
+        again = Desk(series, start=ns(DAY + 1.5), store=store)
         basis = again.tws.costs.basis(0)
         assert (basis.quantity, basis.realised, basis.start.quantity) == (10.0, 0.0, 10.0)
 

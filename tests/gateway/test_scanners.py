@@ -20,7 +20,8 @@ from gateway.settings import GatewaySettings, Limits
 from papertape.core.model import NS_PER_S, Instrument, InstrumentType, ScanSpec
 from papertape.core.requests import ScanRequest
 from papertape.core.scanner import FILTERS
-from tests.gateway.played import Played, at, codes, trades
+from tests.gateway.desk import Desk, errors
+from tests.gateway.june import at, trades
 
 SERIES = tuple(
     trades(
@@ -41,8 +42,8 @@ INSTRUMENTS = (
 REFERENCE = frozenset({"market_cap", "average_volume"})
 
 
-def opened(**settings: Any) -> tuple[Played, Client]:
-    played = Played(
+def opened(**settings: Any) -> tuple[Desk, Client]:
+    played = Desk(
         *SERIES,
         settings=GatewaySettings(**settings),
         start=at(4, "9:29:55"),
@@ -65,7 +66,7 @@ def names(replies: list[Reply]) -> list[list[str]]:
 
 def test_rows_are_ranked_and_describe_their_contracts():
     played, client = opened()
-    [data] = played.ask(client, scan())
+    [data] = played.ask(scan(), client)
     assert isinstance(data, ScannerData)
     assert [(row.rank, row.contract.symbol, row.contract.con_id) for row in data.rows] == [
         (0, "CCC", 33), (1, "BBB", 22), (2, "AAA", 11),
@@ -91,12 +92,12 @@ def test_rows_are_ranked_and_describe_their_contracts():
 )
 def test_filters_hold(fields: dict[str, Any], found: list[str]):
     played, client = opened()
-    assert names(played.ask(client, scan(**fields))) == [found]
+    assert names(played.ask(scan(**fields), client)) == [found]
 
 
 def test_a_scan_is_sent_again_after_thirty_seconds_where_it_changed():
     played, client = opened()
-    played.ask(client, scan())
+    played.ask(scan(), client)
     assert names(played.play(at(4, "9:31:00"), client)) == []
     assert names(played.play(at(4, "9:31:30"), client)) == [["AAA", "BBB", "CCC"]]
     assert names(played.play(at(4, "9:40:00"), client)) == []
@@ -104,41 +105,41 @@ def test_a_scan_is_sent_again_after_thirty_seconds_where_it_changed():
 
 def test_a_scan_without_results_is_empty_and_says_so():
     played, client = opened()
-    replies = played.ask(client, scan(above_price=1e6))
+    replies = played.ask(scan(above_price=1e6), client)
     assert names(replies) == [[]]
-    assert codes(replies) == [165]
+    assert errors(replies) == [165]
 
 
 def test_what_is_no_stock_is_in_no_scan_of_stocks():
-    played = Played(*SERIES, start=at(4, "9:29:55"), instruments=(Instrument("CCC", InstrumentType.FUTURE),))
+    played = Desk(*SERIES, start=at(4, "9:29:55"), instruments=(Instrument("CCC", InstrumentType.FUTURE),))
     client = played.client()
     played.play(at(4, "9:30:01"), client)
-    assert names(played.ask(client, scan(rows=2))) == [["BBB", "AAA"]]
+    assert names(played.ask(scan(rows=2), client)) == [["BBB", "AAA"]]
 
 
 def test_cancelling_is_confirmed_with_an_error_and_done_once():
     played, client = opened()
-    played.ask(client, scan())
-    [error] = played.ask(client, CancelScanner(1))
+    played.ask(scan(), client)
+    [error] = played.ask(CancelScanner(1), client)
     assert isinstance(error, Error)
     assert (error.code, error.text.endswith("API scanner subscription cancelled: 1")) == (162, True)
-    assert codes(played.ask(client, CancelScanner(1))) == [365]
+    assert errors(played.ask(CancelScanner(1), client)) == [365]
     assert played.play(at(4, "9:35:00"), client) == []
 
 
 def test_a_connection_that_ends_takes_its_scans_with_it():
     played, client = opened()
-    played.ask(client, scan())
+    played.ask(scan(), client)
     played.tws.disconnect(client)
     assert played.play(at(4, "9:35:00"), client) == []
 
 
 def test_scans_are_limited_and_their_numbers_differ():
     played, client = opened(limits=Limits(scans=2))
-    assert codes(played.ask(client, scan(request=1))) == []
-    assert codes(played.ask(client, scan(request=1))) == [322]
-    assert codes(played.ask(client, scan(request=2))) == []
-    [error] = played.ask(client, scan(request=3))
+    assert errors(played.ask(scan(request=1), client)) == []
+    assert errors(played.ask(scan(request=1), client)) == [322]
+    assert errors(played.ask(scan(request=2), client)) == []
+    [error] = played.ask(scan(request=3), client)
     assert isinstance(error, Error)
     assert "Only 2 simultaneous API scanner subscriptions are allowed." in error.text
 
@@ -161,21 +162,21 @@ def test_scans_are_limited_and_their_numbers_differ():
 )
 def test_what_is_not_simulated_is_refused_and_never_left_out(fields: dict[str, Any], code: int):
     played, client = opened()
-    assert codes(played.ask(client, scan(**fields))) == [code]
+    assert errors(played.ask(scan(**fields), client)) == [code]
     assert played.play(at(4, "9:35:00"), client) == []
 
 
 def test_a_filter_that_the_tape_has_no_reference_data_for_is_refused():
-    played = Played(*SERIES, start=at(4, "9:29:55"))
+    played = Desk(*SERIES, start=at(4, "9:29:55"))
     client = played.client()
-    [error] = played.ask(client, scan(filter_options="avgVolumeAbove=1;"))
+    [error] = played.ask(scan(filter_options="avgVolumeAbove=1;"), client)
     assert isinstance(error, Error)
     assert (error.code, "average_volume" in error.text) == (162, True)
 
 
 def test_the_parameters_name_exactly_what_is_taken():
     played, client = opened()
-    [reply] = played.ask(client, ScannerParameters())
+    [reply] = played.ask(ScannerParameters(), client)
     assert isinstance(reply, ScannerXml)
     root = ET.fromstring(reply.xml)
     assert {each.text for each in root.iter("scanCode")} == set(RANKINGS)
@@ -193,7 +194,7 @@ def test_the_ranking_is_that_of_the_backtest_at_that_time(offset: int, code: str
     played.play(now, client)
     market = played.tws.market
     expected = evaluate(market.view, market.tape, ScanSource.DERIVED, ScanRequest(ScanSpec(code), 10), now)
-    assert names(played.ask(client, scan(code))) == [list(expected.symbols)]
+    assert names(played.ask(scan(code), client)) == [list(expected.symbols)]
 
 
 @given(st.text(max_size=40))

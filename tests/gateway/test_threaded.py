@@ -147,6 +147,7 @@ def test_a_client_may_be_waited_for_without_end() -> None:
 
     with serve_in_thread(TAPE, SETTINGS, speed=None, lockstep=[7], deadline_s=math.inf) as gateway:
         talk(gateway, slow)
+        assert gateway.is_running  # a deadline that had passed would have ended it
 
 
 def test_a_mistake_is_raised_where_it_is_started() -> None:

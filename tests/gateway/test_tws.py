@@ -27,6 +27,7 @@ def test_a_client_that_starts_is_told_accounts_the_next_id_and_the_farms():
 
 def test_a_client_id_that_is_in_use_is_refused_with_326_and_disconnected():
     desk = Desk(TAPE)
+    assert not desk.one.closing
     second = desk.tws.connect(VERSION)
     assert errors(desk.ask(requests.StartApi(1), second)) == [326]
     assert "client id 1" in second.closing
@@ -48,8 +49,8 @@ def test_what_comes_before_start_api_is_not_answered():
 
 def test_more_clients_than_tws_takes_are_turned_away():
     desk = Desk(TAPE)
-    for k in range(MOST_CLIENTS - 1):
-        assert not desk.client(k + 2).closing
+    for k in range(MOST_CLIENTS):
+        assert not desk.client(k).closing
     assert desk.tws.connect(VERSION).closing == "too many clients"
 
 
@@ -74,7 +75,7 @@ def test_the_play_ends_a_second_after_the_last_session_has_closed():
 
 
 def test_nights_are_passed_in_one_go_and_trading_days_second_by_second():
-    desk = Desk(trades("AAPL", (1, 100.0), (DAY + 1, 101.0)), start=CLOSE)
+    desk = Desk(trades("AAPL", (1, 100.0), (DAY + 1, 101.0)), start=ns(CLOSE))
     night = []
     before = desk.tws.next_ts
     while desk.tws.next_ts < ns(DAY):
@@ -147,7 +148,7 @@ def test_settings_offer_any_version_that_the_tables_describe(version: int):
 
 
 def test_a_play_that_is_given_an_end_stops_there():
-    desk = Desk(TAPE, end=3.6)
+    desk = Desk(TAPE, end=ns(3.6))
     while desk.tws.next_ts != NEVER:
         last = desk.tws.next_ts
         desk.tws.play_next()

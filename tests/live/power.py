@@ -1,8 +1,8 @@
 """A disk whose power can be cut: SQLite's own file layer, with what was written and not yet synced kept apart.
 
-``Disk`` is a VFS of apsw, which brings an SQLite of its own. ``through`` has the journal open its database there, so
-that the journal's own statements run, one by one. What a disk does with unsynced writes is its own affair: any of them
-may have arrived, in any order, whole or in part, in sectors of 512 bytes.
+``Disk`` is a VFS of apsw, which brings an SQLite of its own. Where the journal opens its database with a ``connector``,
+its own statements run there, one by one. What a disk does with unsynced writes is its own affair: any of them may have
+arrived, whole or in part, in sectors of 512 bytes; a removal that is not synced may not have happened.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
-import pytest
-
-from papertape.live import journal as subject
 
 SECTOR = 512
 _numbers = itertools.count()
@@ -29,21 +26,26 @@ def _nothing(_: str) -> None:
 
 
 class Disk(apsw.VFS):
-    """Files below one folder. ``before`` and ``after`` hear of each change of a file, by its kind."""
+    """Real files. ``before`` and ``after`` hear of each change of one, by its kind; ``tear`` makes a write two."""
 
-    def __init__(self, before: Callable[[str], None] = _nothing, after: Callable[[str], None] = _nothing) -> None:
+    def __init__(
+        self,
+        before: Callable[[str], None] = _nothing,
+        after: Callable[[str], None] = _nothing,
+        *,
+        tear: bool = False,
+    ) -> None:
         self.name = f"power-{next(_numbers)}"
         self.before = before
         self.after = after
+        self.tear = tear
         self.durable: dict[str, bytes] = {}
         """File -> what would be there whatever happens."""
         self.unsynced: dict[str, list[tuple[int, bytes | None]]] = {}
         """File -> (offset, bytes) of writes, (length, None) of truncations, oldest first."""
+        self.removed: dict[str, bytes] = {}
+        """File -> what it held when it was removed, where that is not synced."""
         super().__init__(self.name, "", exclude={"xSetSystemCall", "xGetSystemCall", "xNextSystemCall"})
-
-    def knows(self, path: Path) -> None:
-        """Take what is in a file now as durable."""
-        self.durable[str(path)] = path.read_bytes()
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _File:  # noqa: N802 - SQLite's name
         return _File(self, name, flags)
@@ -52,7 +54,9 @@ class Disk(apsw.VFS):
         self.before("delete")
         super().xDelete(filename, syncdir)
         self.unsynced.pop(filename, None)
-        self.durable.pop(filename, None)
+        content = self.durable.pop(filename, None)
+        if content is not None and not syncdir:
+            self.removed[filename] = content
         self.after("delete")
 
     def after_a_cut(self, arrived: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
@@ -71,6 +75,9 @@ class Disk(apsw.VFS):
                         _write(content, at + begin, data[begin : begin + SECTOR])
             if is_there:
                 yield Path(name).name, bytes(content)
+        for name, gone in sorted(self.removed.items()):
+            if name not in self.unsynced and not arrived():
+                yield Path(name).name, gone
 
 
 class _File(apsw.VFSFile):
@@ -79,6 +86,8 @@ class _File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         self._disk = disk
         self._name = name.filename() if isinstance(name, apsw.URIFilename) else name
+        if self._name is not None and self._name not in disk.unsynced and Path(self._name).exists():
+            disk.durable.setdefault(self._name, Path(self._name).read_bytes())
         super().__init__("", name, flags)
 
     def _note(self, at: int, data: bytes | None) -> None:
@@ -86,6 +95,8 @@ class _File(apsw.VFSFile):
             self._disk.unsynced.setdefault(self._name, []).append((at, data))
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
+        if self._disk.tear:
+            super().xWrite(data[: len(data) // 2], offset)
         self._disk.before("write")
         super().xWrite(data, offset)
         self._note(offset, bytes(data))
@@ -108,6 +119,7 @@ class _File(apsw.VFSFile):
                 else:
                     _write(content, at, data)
             self._disk.durable[self._name] = bytes(content)
+            self._disk.removed.pop(self._name, None)
         self._disk.after("sync")
 
 
@@ -136,7 +148,16 @@ class _Connection:
             self.execute("ROLLBACK")
 
     def close(self) -> None:
-        self._connection.close(True)
+        with suppress(apsw.Error):  # Python's own module does not say either what went wrong in folding in the log
+            self._connection.close(True)
+
+
+_CODES = {
+    apsw.BusyError: sqlite3.SQLITE_BUSY,
+    apsw.CorruptError: sqlite3.SQLITE_CORRUPT,
+    apsw.FullError: sqlite3.SQLITE_FULL,
+    apsw.IOError: sqlite3.SQLITE_IOERR,
+}
 
 
 @contextmanager
@@ -144,17 +165,19 @@ def _as_sqlite3() -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise sqlite3.OperationalError(str(error)) from error
+        raised = sqlite3.OperationalError(str(error))
+        raised.sqlite_errorcode = _CODES.get(type(error), sqlite3.SQLITE_ERROR)
+        raise raised from error
 
 
-def through(disk: Disk, monkeypatch: pytest.MonkeyPatch, replace: Mapping[str, str] | None = None) -> None:
-    """Have the journal open its files on ``disk``. ``replace`` gives another statement for one of the journal's."""
+def connector(disk: Disk, replace: Mapping[str, str] | None = None) -> Callable[[Path, str], _Connection]:
+    """What opens a database on ``disk`` as the journal would. ``replace`` gives other statements for the journal's."""
     flags = {"rw": apsw.SQLITE_OPEN_READWRITE, "rwc": apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE}
 
     def connect(path: Path, mode: str) -> _Connection:
         return _Connection(apsw.Connection(str(path), flags=flags[mode], vfs=disk.name), replace or {})
 
-    monkeypatch.setattr(subject, "_connect", connect)
+    return connect
 
 
 def fates(random_ones: int, seed: int) -> list[Callable[[], bool]]:

@@ -18,7 +18,6 @@ from papertape.core.errors import DataError, UserError
 from papertape.live.control import (
     ANSWER_FILE,
     HALT_FILE,
-    LOCK_FILE,
     STATUS_FILE,
     Control,
     RunFolderLock,
@@ -29,6 +28,7 @@ from papertape.live.control import (
     wait_for_answers,
 )
 from papertape.live.status import DataLine, FillLine, LiveStatus, Log, LogKind, RunState, ScanLine, read_status
+from papertape.shelf import LOCK_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 30.0

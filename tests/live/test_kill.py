@@ -50,7 +50,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_the_gateway_says(seed: int
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(seed: int, forks: Forks, tmp_path: Path) -> None:
+def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(
+    seed: int, forks: Forks, tmp_path: Path
+) -> None:
     drawn = random.Random(seed)
     places = [*TRIP_PLACES, *drawn.sample(TRIP_PLACES[2:], 2), "before sending order", "after sending order"]
     with Rig(forks, tmp_path, tape(30, seed, drift=-0.5), **TRIPS) as rig:

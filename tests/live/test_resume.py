@@ -53,7 +53,9 @@ def resumed(copied: Path) -> Iterator[LiveRun]:
     let_go(run)
 
 
-def go_on(folder: Path, strategy: Strategy | None = None, settings: LiveSettings | None = None, **given: Any) -> LiveRun:
+def go_on(
+    folder: Path, strategy: Strategy | None = None, settings: LiveSettings | None = None, **given: Any
+) -> LiveRun:
     """The run of a folder, replayed and not connected."""
     shared = {"symbols": list(SYMBOLS), "now": START, **given}
     return resume.resume_run(folder, strategy or Busy(), settings or settings_of({}), NOWHERE, **shared)
@@ -151,7 +153,9 @@ def test_fills_that_the_journal_lost_are_heard_again(forks: Forks, tmp_path: Pat
         after = read_journal(rig.run)[1]
         lost = [entries.decode(each.body) for each in before[len(after) :]]
         assert lost, "the last group is gone"
-        assert not any(isinstance(each, entries.Intended) for each in lost), "an intent is on the disk before its bytes leave"
+        assert not any(isinstance(each, entries.Intended) for each in lost), (
+            "an intent is on the disk before its bytes leave"
+        )
         result = rig.play_to_its_end()
         assert result["halted"] == ""
         check_agrees(rig.account(), result, rig.run)
@@ -391,5 +395,3 @@ def test_a_run_that_never_reached_its_account_can_go_on(tmp_path: Path) -> None:
     again = go_on(run.folder, Quiet(), symbols=[])
     assert not again.parts.adapter.is_resumed, "its books begin with the account"
     let_go(again)
-
-

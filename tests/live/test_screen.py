@@ -254,6 +254,18 @@ def test_a_pipe_that_is_closed_ends_the_showing_only() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
+def test_a_bug_in_the_drawing_ends_the_showing_only() -> None:
+    class Broken(Stuck):
+        def paint(self, status: LiveStatus) -> None:
+            raise ZeroDivisionError("oops")
+
+    with Screen(Broken()) as screen:
+        screen.show(busy())
+        until(lambda: screen.failure == "oops")
+        screen.show(busy())
+    assert not screen.close(), "it says that the last status was not shown"
+
+
 def test_no_more_frames_are_drawn_than_a_person_can_read() -> None:
     out: list[str] = []
     screen = Screen(LinePainter(out.append), frames_per_s=1_000.0)

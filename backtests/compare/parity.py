@@ -1,0 +1,161 @@
+"""Two runs that should be the same, held against each other row by row: orders, fills and what the guard did.
+
+A backtest and a paper run of the same tape on the simulated gateway agree in everything that TWS's messages can tell.
+These tell times in whole seconds, so times are compared to the second. Why two runs came out differently, and what
+that was worth, is the pairing's to say (``pairing.py``); this only says whether they are the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backtests.report.cells import words
+from backtests.report.parts import Align, Column, Table, from_columns
+from papertape.core.model import NS_PER_S, OrderStatus
+from papertape.core.record import Columns, RunRecord
+from papertape.moments import time_text
+
+ROWS_MAX = 200
+"""Most differences that are listed; the count is of all."""
+TOLERANCE = 1e-9
+"""How far apart two amounts may be and be the same: that of sums made in another order, far below any price's step."""
+NO_ROW = "none"
+
+_ORDER_COLUMNS = (
+    "ts", "symbol", "side", "type", "quantity", "limit_price", "stop_price", "tif", "parent", "group", "filled", "status",
+    "average_price", "fee",
+)  # fmt: skip
+_FILL_COLUMNS = ("ts", "order", "symbol", "side", "quantity", "price", "fee")
+_WORKS = "WORKS"
+"""An order that worked when a run ended: TWS may call that one thing and the fill model another."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A value that is not the same in both runs. ``row`` counts the rows of ``table`` from 1."""
+
+    table: str
+    row: int
+    column: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How many rows were compared, the more of both runs, and all values that differ in them."""
+
+    a: str
+    b: str
+    orders: int
+    fills: int
+    guard_events: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+
+def parity_of(a: RunRecord, b: RunRecord, labels: tuple[str, str] = ("a", "b")) -> Parity:
+    """Hold two runs against each other, row by row in the order of happening."""
+    counts: list[int] = []
+    found: list[Difference] = []
+    for table, rows_of in _TABLES.items():
+        rows = [list(rows_of(record)) for record in (a, b)]
+        counts.append(max(map(len, rows)))
+        for number, (one, other) in enumerate(itertools.zip_longest(*rows), 1):
+            found += _differences(table, number, one, other)
+    return Parity(*labels, *counts, tuple(found))
+
+
+def _differences(table: str, number: int, a: Row | None, b: Row | None) -> Iterator[Difference]:
+    if a is None or b is None:
+        yield Difference(table, number, "row", _row_text(a), _row_text(b))
+        return
+    for name, value in a.items():
+        if not _is_same(value, b[name]):
+            yield Difference(table, number, name, _text(name, value), _text(name, b[name]))
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return (a != a and b != b) or math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(a == b)
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "ts":
+        return time_text(value * NS_PER_S, "UTC")
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _row_text(row: Row | None) -> str:
+    if row is None:
+        return NO_ROW
+    shown = ("ts", "kind", "symbol", "side", "quantity", "price", "rule")
+    return " ".join(_text(name, row[name]) for name in shown if name in row)
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _rows(columns: Columns, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for values in zip(*(columns[name].tolist() for name in names), strict=True):
+        row = dict(zip(names, values, strict=True))
+        row["ts"] //= NS_PER_S
+        yield row
+
+
+def _orders(record: RunRecord) -> Iterator[Row]:
+    for row in _rows(record.orders, _ORDER_COLUMNS):
+        if not OrderStatus[row["status"]].is_final:
+            row["status"] = _WORKS
+        yield row
+
+
+def _fills(record: RunRecord) -> Iterator[Row]:
+    return _rows(record.fills, _FILL_COLUMNS)
+
+
+def _guard_events(record: RunRecord) -> Iterator[Row]:
+    for event in record.guard:
+        yield {"ts": event.ts // NS_PER_S, "kind": event.kind, "rule": event.rule, "count": event.count}
+
+
+_TABLES: Mapping[str, Callable[[RunRecord], Iterator[Row]]] = {
+    "orders": _orders,
+    "fills": _fills,
+    "guard": _guard_events,
+}
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+
+def parity_text(parity: Parity) -> str:
+    """One line: what was compared, and how many values differ."""
+    compared = f"{parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard"
+    return f"{compared}, one by one, times to the second: differences: {len(parity.differences):,}"
+
+
+def parity_table(parity: Parity) -> Table:
+    """The values that differ, the first ones."""
+    listed = parity.differences[:ROWS_MAX]
+    columns = [
+        (Column("table", "Table", Align.LEFT), words(each.table for each in listed)),
+        (Column("row", "Row"), words(each.row for each in listed)),
+        (Column("column", "Value", Align.LEFT), words(each.column for each in listed)),
+        (Column("a", parity.a, Align.LEFT), words(each.a for each in listed)),
+        (Column("b", parity.b, Align.LEFT), words(each.b for each in listed)),
+    ]
+    count = len(parity.differences)
+    more = f" The first {len(listed)} of {count:,}." if count > len(listed) else ""
+    return from_columns("parity", "Row by row", columns, parity_text(parity) + more)
