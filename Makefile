@@ -34,13 +34,16 @@ check: $(VENV)/.dev
 	@echo "mypy";         $(VENV)/bin/mypy --no-error-summary
 	@echo "lint-imports"; $(VENV)/bin/lint-imports --no-logo >$(VENV)/.lint-imports 2>&1 || { cat $(VENV)/.lint-imports; exit 1; }
 
-# Where a client cannot be had, the tests with it skip, with the reason.
-test: check
+# Kernels are compiled while the linters run, once for both workers. Where a client cannot be had, the tests with it skip,
+# with the reason.
+test: $(VENV)/.dev
+	@$(PY) -m pytest -q tests/contract >$(VENV)/.compiling 2>&1 & compiling=$$!; \
+	if $(MAKE) check; then wait $$compiling || true; else kill $$compiling; exit 1; fi
 	@$(MAKE) -k $(TEST_CLIENTS:%=$(CLIENTS)/%/.installed) || echo "not all clients can be had: their tests will skip" >&2
-	@echo "pytest"; $(PY) -m pytest -q -n 2
+	@echo "pytest"; $(PY) -m pytest -q -n 2 --dist worksteal
 
 clients: $(VENV)/.dev $(CLIENT_NAMES:%=$(CLIENTS)/%/.installed)
-	@echo "pytest, real clients"; PAPERTAPE_ALL_CLIENTS=1 $(PY) -m pytest -q -n 2 tests/gateway/clients tests/gateway/protocol
+	@echo "pytest, real clients"; PAPERTAPE_ALL_CLIENTS=1 $(PY) -m pytest -q -n 2 --dist worksteal tests/gateway/clients tests/gateway/protocol
 
 # Each client in an environment of its own: all install the same import name. Source distributions are built with what
 # build.lock names.

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from brokers.ib.orders import DUST, Difference
+from brokers.ib.order_entries import DUST, Difference
 from brokers.ib.records import (
     AccountEnd,
     AccountPnl,
@@ -18,6 +18,7 @@ from brokers.ib.records import (
     ContractRecord,
     PortfolioItem,
     PositionItem,
+    PositionsEnd,
     Record,
 )
 
@@ -49,7 +50,12 @@ class IbAccount:
         self._expected: dict[int, float] = {}
         self._contracts: dict[int, ContractRecord] = {}
         self._has_expected = False
-        self._now = 0
+        self._are_told = False
+        self._unlike: dict[int, int] = {}
+        """Contracts whose position is not what is expected, and since when."""
+        self.cash_told: dict[str, int] = {}
+        """Currency -> when TWS last said how much cash there is of it."""
+        self.now = 0
 
     # -- what is known ----------------------------------------------------------------------------------------
 
@@ -106,13 +112,15 @@ class IbAccount:
         take = _RECEIVERS.get(type(record))
         if take is None:
             return False
-        self._now = now
+        self.now = now
         take(self, record)
         return True
 
     def _value(self, record: AccountValue) -> None:
         if record.account in ("", self.id):
             self.values[record.key, record.currency] = record.value
+            if record.key == "TotalCashBalance":
+                self.cash_told[record.currency] = self.now
 
     def _portfolio(self, record: PortfolioItem) -> None:
         if record.account not in ("", self.id):
@@ -127,7 +135,7 @@ class IbAccount:
 
     def _note_history(self) -> None:
         if len(self.history) < self.MOST_HISTORY:
-            self.history.append((self._now, self.net_liquidation, self.stock_value))
+            self.history.append((self.now, self.net_liquidation, self.stock_value))
 
     def _time(self, record: AccountTime) -> None:
         self.time_text = record.text
@@ -147,6 +155,10 @@ class IbAccount:
             self.positions.pop(con_id, None)
         else:
             self.positions[con_id] = record
+        self._compare(con_id)
+
+    def _positions_end(self, record: PositionsEnd) -> None:
+        self._are_told = True
 
     def _pnl(self, record: AccountPnl) -> None:
         self.pnl = record
@@ -156,15 +168,52 @@ class IbAccount:
     def begin_reconciling(self) -> None:
         """Positions are asked for anew: those that are gone are not told."""
         self.positions.clear()
+        self._are_told = False
+        self._unlike.clear()
+
+    def disconnected(self) -> None:
+        """Nothing more is told."""
+        self.begin_reconciling()
 
     def expect(self, quantities: Mapping[int, float]) -> None:
         """What positions are expected to be, by contract id; executions move them from here."""
-        self._expected = dict(quantities)
+        self._expected = {con_id: quantity for con_id, quantity in quantities.items() if quantity}
         self._has_expected = True
+        self._unlike.clear()
+
+    def take_as_told(self) -> None:
+        """What TWS tells is expected from now on: the differences were shown."""
+        self.expect({con_id: item.quantity for con_id, item in self.positions.items()})
 
     def moved(self, con_id: int, signed_quantity: float) -> None:
         """An execution of the account, whoever's: the position is expected to be that much more."""
-        self._expected[con_id] = self._expected.get(con_id, 0.0) + signed_quantity
+        quantity = self._expected.get(con_id, 0.0) + signed_quantity
+        if abs(quantity) > DUST:
+            self._expected[con_id] = quantity
+        else:
+            self._expected.pop(con_id, None)
+        self._compare(con_id)
+
+    def _compare(self, con_id: int) -> None:
+        if not (self._has_expected and self._are_told):
+            return
+        item = self.positions.get(con_id)
+        told = item.quantity if item is not None else 0.0
+        if abs(told - self._expected.get(con_id, 0.0)) > DUST:
+            self._unlike.setdefault(con_id, self.now)
+        else:
+            self._unlike.pop(con_id, None)
+
+    def unlike(self, now: int, within_ns: int) -> str:
+        """A position that has differed for so long from what the executions heard make of it, in words; empty for none."""
+        for con_id, since in self._unlike.items():
+            if now - since > within_ns:
+                return f"the position in {self._name(con_id)} changed without an execution that was told"
+        return ""
+
+    def _name(self, con_id: int) -> str:
+        contract = self._contracts.get(con_id)
+        return contract.symbol if contract is not None else f"contract {con_id}"
 
     def reconcile(self) -> list[Difference]:
         """All positions were told: those that are not what is expected. The first time they are what is expected."""
@@ -176,9 +225,7 @@ class IbAccount:
         for con_id in sorted({*told, *self._expected}):
             ours, theirs = self._expected.get(con_id, 0.0), told.get(con_id, 0.0)
             if abs(ours - theirs) > DUST:
-                contract = self._contracts.get(con_id)
-                name = contract.symbol if contract is not None else f"contract {con_id}"
-                differences.append(Difference(f"position in {name}", f"{ours:g}", f"{theirs:g}"))
+                differences.append(Difference(f"position in {self._name(con_id)}", f"{ours:g}", f"{theirs:g}"))
         return differences
 
     @property
@@ -200,5 +247,6 @@ _RECEIVERS: Mapping[type, Callable[[IbAccount, Any], None]] = {
     AccountTime: IbAccount._time,
     AccountEnd: IbAccount._end,
     PositionItem: IbAccount._position,
+    PositionsEnd: IbAccount._positions_end,
     AccountPnl: IbAccount._pnl,
 }

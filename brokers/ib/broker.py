@@ -16,7 +16,7 @@ import numpy as np
 from brokers import order_entry, reported
 from brokers.fees import NO_REGULATORY, FeeModel
 from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, NoteEnded, SubmitOrder
-from brokers.ib.events import FeeKnown, FillCorrected, OrderChanged, OrderFilled
+from brokers.ib.events import FeeKnown, FillCorrected, OrderAmended, OrderChanged, OrderFilled
 from brokers.marker import Marker
 from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
 from papertape.core.compiled import entry_point
@@ -36,6 +36,7 @@ _ENDS = {
     OrderStatus.REJECTED: Reason.BROKER,
     OrderStatus.EXPIRED: Reason.EXPIRED,
 }
+_WORKS = frozenset({OrderStatus.PENDING_SUBMIT, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED})
 
 
 def marking_terms() -> Terms:
@@ -94,20 +95,18 @@ class IbBroker(Marker):
 
     def cancel(self, number: int, now: int, reason: int) -> None:
         """Ask for an order's end; it may fill until that is reported."""
-        if self._change(number, OrderEvent.CANCEL_SENT):
+        if number not in self._reasons and self._change(number, OrderEvent.CANCEL_SENT):
             self._reasons[number] = Reason(reason)
             self._post(CancelOrder(number, reason))
 
     def modify(self, approved: Approved, number: int, now: int) -> None:
-        """Ask for an order's quantity and prices to be replaced."""
-        if self._change(number, OrderEvent.MODIFY_SENT):
-            self.amend(approved.request, number, now)
+        """Ask for an order's quantity and prices to be replaced: it works on its old terms until the broker has done so."""
+        if self.begin_change(number):
             self._post(ModifyOrder(number, approved))
 
-    def amend(self, r: OrderRequest, number: int, now: int) -> None:
-        """Have an order's quantity and prices in the table be others, without asking anybody."""
-        self._make_room()
-        order_entry.amend(self._places.address, number - 1, now, r.quantity, r.limit_price, r.stop_price, r.trail)
+    def begin_change(self, number: int) -> bool:
+        """An order is being changed; False where it has ended."""
+        return self._change(number, OrderEvent.MODIFY_SENT)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         status = self.status(number)
@@ -122,11 +121,15 @@ class IbBroker(Marker):
 
     # -- from the adapter -------------------------------------------------------------------------------------
 
-    def take(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def take(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         """Take in what the broker reported; the session's desk then tells whoever hears of it."""
         self._make_room(at_once=True)
-        number = self._adopted.get(event.number, event.number)
+        number = self.number_of(event.number)
         _TAKEN[type(event)](self, event if number == event.number else msgspec.structs.replace(event, number=number))
+
+    def number_of(self, told: int) -> int:
+        """The run's number of an order that the adapter side knows by another one: those of the guard's."""
+        return self._adopted.get(told, told)
 
     def _take_fill(self, event: OrderFilled) -> None:
         if event.exec_id in self.booked:
@@ -137,31 +140,52 @@ class IbBroker(Marker):
         self.booked[event.exec_id] = at
 
     def _take_fee(self, event: FeeKnown) -> None:
-        reported.take_fee(self._places.address, self.booked[event.exec_id], event.fee)
+        at = self.booked.get(event.exec_id)
+        assert at is not None, "a fee is told after its fill"
+        reported.take_fee(self._places.address, at, event.fee)
 
     def _take_correction(self, event: FillCorrected) -> None:
+        if event.exec_id in self.booked:
+            return
         at = self.booked.pop(event.replaces)
         self.booked[event.exec_id] = at
         reported.correct_fill(self._places.address, at, event.quantity, event.price, self._state.reports["ts"][at])
 
-    def _take_status(self, event: OrderChanged) -> None:
-        before = self.status(event.number)
+    def _take_terms(self, event: OrderAmended) -> None:
+        """The terms that the order works on: of a change that was taken or refused, or as the broker made them."""
         if event.text:
             self.texts[event.number] = event.text
-        if before.is_final or event.status is before:
+        if self.status(event.number).is_final:
+            return
+        r = event.request
+        address, row = self._places.address, event.number - 1
+        order_entry.amend(address, row, event.ts, r.quantity, r.limit_price, r.stop_price, r.trail)
+
+    def _take_status(self, event: OrderChanged) -> None:
+        before = self.status(event.number)
+        status = event.status
+        if event.text:
+            self.texts[event.number] = event.text
+        if event.is_cancel_refused:
+            self._reasons.pop(event.number, None)
+        if before.is_final:
             return
         row = event.number - 1
-        if event.status in _ENDS:
-            status = event.status
+        if status in _ENDS:
             is_unasked = status is OrderStatus.CANCELLED and event.number not in self._reasons
             if is_unasked and event.ts >= self._day_ends.get(event.number, NEVER):
                 status = OrderStatus.EXPIRED  # TWS calls it a cancel
             reason = self._reasons.get(event.number, _ENDS[status])
             order_entry.finish(self._places.address, row, event.ts, int(status), int(reason))
-        elif event.status is OrderStatus.SUBMITTED and before is OrderStatus.PENDING_SUBMIT:
+            return
+        if status in _WORKS and event.number in self._reasons:
+            status = OrderStatus.PENDING_CANCEL  # asked for, and perhaps still on its way
+        if status is before or status is OrderStatus.FILLED:  # fills say that themselves
+            return
+        if status is OrderStatus.SUBMITTED and before is OrderStatus.PENDING_SUBMIT:
             order_entry.acknowledge(self._places.address, row, event.ts)
-        elif event.status is not OrderStatus.FILLED:  # fills say that themselves
-            reported.take_status(self._places.address, row, event.ts, int(event.status), 0)
+        elif not (before is OrderStatus.PENDING_MODIFY and status in _WORKS):  # its terms say when that is over
+            reported.take_status(self._places.address, row, event.ts, int(status), 0)
 
     # -- what only a simulated broker does ----------------------------------------------------------------------
 
@@ -181,5 +205,6 @@ _TAKEN: dict[type, Callable[[IbBroker, Any], None]] = {
     OrderFilled: IbBroker._take_fill,
     FeeKnown: IbBroker._take_fee,
     FillCorrected: IbBroker._take_correction,
+    OrderAmended: IbBroker._take_terms,
     OrderChanged: IbBroker._take_status,
 }

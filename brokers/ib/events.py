@@ -130,14 +130,17 @@ class OrderChanged(msgspec.Struct, frozen=True):
     status: OrderStatus
     ts: int
     text: str = ""
+    is_cancel_refused: bool = False
+    """Whether the order works on because its cancel was refused."""
 
 
 class OrderAmended(msgspec.Struct, frozen=True):
-    """An order of this run has other terms than was thought: a change of it never reached TWS. ``request`` is as it is."""
+    """An order works on these terms from now on: TWS took a change, refused one (``text``), or made one itself."""
 
     number: int
     request: OrderRequest
     ts: int
+    text: str = ""
 
 
 class OrderFilled(msgspec.Struct, frozen=True):
@@ -169,6 +172,27 @@ class FillCorrected(msgspec.Struct, frozen=True):
     price: float
     old_quantity: float
     old_price: float
+
+
+class Executed(msgspec.Struct, frozen=True):
+    """An execution moved the account, whoever's it is: heard at once, without its fee, for the account's guard.
+
+    A correction is two of these: the old one back, then the new one. ``number`` is 0 where it is not this run's order.
+    """
+
+    instrument: int
+    exec_id: str
+    signed_quantity: float
+    price: float
+    number: int = 0
+
+
+class Charged(msgspec.Struct, frozen=True):
+    """What the account paid for an execution, whoever's, or by how much that changed (negative: given back)."""
+
+    instrument: int
+    amount: float
+    currency: str
 
 
 class ForeignFill(msgspec.Struct, frozen=True):
@@ -239,6 +263,6 @@ class AccountReady(msgspec.Struct, frozen=True):
 
 Event = (
     TradeTick | QuoteTick | PriceImage | BarClosed | PastBars | DataChanged | InstrumentKnown | Answered | OrderChanged
-    | OrderAmended | OrderFilled | FeeKnown | FillCorrected | ForeignFill | GuardOrdered | LinkChanged | Notice
+    | OrderAmended | OrderFilled | FeeKnown | FillCorrected | Executed | Charged | ForeignFill | GuardOrdered | LinkChanged | Notice
     | Mismatch | AccountReady
 )  # fmt: skip

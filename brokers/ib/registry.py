@@ -22,10 +22,12 @@ class Registry:
         """What TWS calls each; 0 where it has not said so yet."""
         self.index: dict[str, int] = {}
         self.most = most
+        self.currencies: frozenset[str] = frozenset()
+        """Currencies that the run keeps books in; empty: any."""
         self._lock = threading.Lock()
 
     def add(self, instrument: Instrument, con_id: int = 0) -> tuple[int, bool]:
-        """The index of an instrument, and whether it is new. UserError where a run can hold no more."""
+        """The index of an instrument, and whether it is new. UserError where a run can hold no more, or not this."""
         with self._lock:
             known = self.index.get(instrument.symbol)
             if known is not None:
@@ -33,6 +35,8 @@ class Registry:
                     self.con_ids[known] = con_id
                 return known, False
             j = len(self.instruments)
+            if self.currencies and instrument.currency not in self.currencies:
+                raise UserError(f"{instrument.symbol} is in {instrument.currency}, in which this run keeps no books")
             if j >= self.most:
                 raise UserError(f"more than {self.most} instruments in one run; follow fewer symbols")
             self.instruments.append(instrument)

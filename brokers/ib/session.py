@@ -17,6 +17,7 @@ from brokers.ib.account import IbAccount
 from brokers.ib.codes import CodeClass
 from brokers.ib.commands import Command
 from brokers.ib.events import AccountReady, Event, LinkChanged, LinkState, Mismatch, Notice
+from brokers.ib.fills import FEE_HOLD_NS
 from brokers.ib.market import MarketData, MarketSettings
 from brokers.ib.orders import IbOrders
 from brokers.ib.outbox import MESSAGES_PER_S, Outbox
@@ -41,10 +42,14 @@ from papertape.core.errors import PeerError, UserError
 from papertape.core.model import NS_PER_S, Instrument
 from papertape.core.timers import NEVER
 
-ASK_AGAIN = 2
-"""How often a position that is not what is expected is asked for again before it counts as a difference."""
-MOST_EVENTS = 1_000_000
 MOST_REQUEST_IDS = 2**31 - 1
+LOOKS_MOST = 3
+"""How often everything is asked for until what differs counts as a difference: TWS may be in the middle of something."""
+LOOK_AGAIN_S = 1.0
+DOUBT_EVERY_S = 5.0
+"""A doubt is followed up at most so often."""
+UNLIKE_S = 2.0
+"""How long a position may differ from what executions make of it before everything is asked for."""
 
 
 class Wish(Enum):
@@ -70,6 +75,8 @@ class LinkSettings:
     """"paper" or "live" where the port is one of those that TWS uses for such an account; else empty."""
     in_lockstep: bool = False
     messages_per_s: int = MESSAGES_PER_S
+    speed: float = 1.0
+    """Of a simulated gateway: seconds of this session's time in a second of the clock, which the waits below count."""
     handshake_s: float = 15.0
     reconcile_s: float = 60.0
     heartbeat_s: float = 10.0
@@ -126,13 +133,21 @@ class IbSession:
         self._retry_at = 0
         self._needs_lines = True
         self._was_ready = False
-        self._asked_again = 0
+        self._has_valid_id = False
+        self._was_asked = False
+        """Whether this connection was asked for everything before."""
+        self._looks = 0
+        self._look_again_at = NEVER
+        self._doubted_at = -NEVER
+        self._unit_ns = round(NS_PER_S * (1.0 if settings.in_lockstep else settings.speed))
         emit = self.events.append
         self.orders = IbOrders(
             run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
         )
         self.orders.zone = zone
-        self.orders.executed = self.account.moved
+        self.orders.unit_ns = self._unit_ns
+        self.orders.fills.moved = self.account.moved
+        self.orders.fills.hold_ns = 1 if settings.in_lockstep else round(FEE_HOLD_NS * settings.speed)
         self.orders.client_id = settings.client_id
         self.market = MarketData(market, registry, send=self.send, emit=emit, next_id=self.take_id)
         self.queries = Queries(
@@ -164,7 +179,11 @@ class IbSession:
 
     def take_commands(self, now: int) -> list[Command]:
         """What is to be sent now."""
-        return self._outbox.take(now)
+        found = self._outbox.take(now)
+        for command in found:
+            if isinstance(command, commands.PlaceOrder):
+                self.orders.left(command, now)
+        return found
 
     def take_events(self) -> list[Event]:
         """What has happened since the last call."""
@@ -176,7 +195,7 @@ class IbSession:
 
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
-        self._heard = now
+        self._heard = self.account.now = now
         try:
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
@@ -192,16 +211,27 @@ class IbSession:
 
     def _connected(self, record: Connected, now: int) -> None:
         self.server_version = record.server_version
-        self._deadline = now + round(self.settings.handshake_s * NS_PER_S)
+        self._deadline = now + self._ns(self.settings.handshake_s)
         self.managed = ()
+        self._has_valid_id = self._was_asked = False
         self._set_state(LinkState.CONNECTING, "handshake done", now)
 
+    def _ns(self, seconds: float) -> int:
+        """Nanoseconds of this session's time in so many seconds of the clock."""
+        return round(seconds * self._unit_ns)
+
     def _accounts(self, record: ManagedAccounts, now: int) -> None:
-        self.managed = record.accounts
+        self.managed = tuple(each for each in record.accounts if each)
+        self._begin_where_known(now)
 
     def _valid_id(self, record: NextValidId, now: int) -> None:
         self._next_id = max(self._next_id, record.order_id)
-        if self.state is LinkState.CONNECTING:
+        self._has_valid_id = True
+        self._begin_where_known(now)
+
+    def _begin_where_known(self, now: int) -> None:
+        """Connected means that TWS has given an id and its accounts, in whichever order."""
+        if self.state is LinkState.CONNECTING and self._has_valid_id and self.managed:
             self._choose_account(now)
 
     def _choose_account(self, now: int) -> None:
@@ -212,7 +242,7 @@ class IbSession:
             self.fail(
                 f"account {wanted} is not among those of this TWS ({known}); name one of them with --account", now
             )
-        elif not wanted and len(self.managed) != 1:
+        elif not wanted and len(self.managed) > 1:
             self.fail(f"this TWS manages several accounts ({known}); name one of them with --account", now)
         elif not self.settings.allows_live and not translate.is_paper_account(wanted or self.managed[0]):
             name = wanted or self.managed[0]
@@ -232,15 +262,24 @@ class IbSession:
     def begin_reconciling(self, why: str, now: int) -> None:
         """Ask for everything that must be known before orders may be sent (again)."""
         self._set_state(LinkState.RECONCILING, why, now)
-        self._deadline = now + round(self.settings.reconcile_s * NS_PER_S)
+        self._looks = 0
+        self._look(now)
+
+    def _look(self, now: int) -> None:
+        self._looks += 1
+        self._look_again_at = NEVER
+        self._deadline = now + self._ns(self.settings.reconcile_s)
         self._pending = set(Step)
         self.orders.begin_reconciling()
         self.account.begin_reconciling()
         self._execution_request = self.take_id()
+        is_again = self._was_asked
+        self._was_asked = True
         for command in (
-            commands.FollowAccount(self.account.id, subscribe=False) if self._was_ready else None,
+            None if self.settings.in_lockstep else commands.AskTime(),
+            commands.FollowAccount(self.account.id, subscribe=False) if is_again else None,
             commands.FollowAccount(self.account.id),
-            commands.StopPositions() if self._was_ready else None,
+            commands.StopPositions() if is_again else None,
             commands.AskPositions(),
             commands.AskOpenOrders(),
             commands.AskCompletedOrders(),
@@ -250,6 +289,8 @@ class IbSession:
                 self.send(command)
 
     def _told(self, step: Step, now: int) -> None:
+        if step not in self._pending:
+            return
         self._pending.discard(step)
         if self.state is LinkState.RECONCILING and not self._pending:
             self._reconcile(now)
@@ -260,15 +301,14 @@ class IbSession:
 
     def _reconcile(self, now: int) -> None:
         self._deadline = NEVER
-        moved = self.account.reconcile()
-        if moved and self._asked_again < ASK_AGAIN:
-            self._asked_again += 1  # a fill between two answers looks like a difference; a real one stays
-            self.begin_reconciling("positions differ from what is expected: asked again", now)
+        is_last = self._looks >= LOOKS_MOST
+        differences = self.orders.reconcile(now, is_last=is_last) + self.account.reconcile()
+        if differences and not is_last:
+            self._look_again_at = now if self.settings.in_lockstep else now + self._ns(LOOK_AGAIN_S)
             return
-        self._asked_again = 0
-        differences = self.orders.reconcile(now) + moved
         if differences:
             self.is_halted = True
+            self.account.take_as_told()
             self.events.append(Mismatch(tuple((each.what, each.ours, each.theirs) for each in differences)))
         if self._needs_lines:
             self._needs_lines = False
@@ -294,11 +334,12 @@ class IbSession:
             self._down_since = now
         pause = self.settings.backoff_s[min(self._attempts, len(self.settings.backoff_s) - 1)]
         self._attempts += 1
-        self._retry_at = now + round(pause * NS_PER_S)
-        self._deadline = NEVER
+        self._retry_at = now + self._ns(pause)
+        self._deadline = self._look_again_at = NEVER
         self._needs_lines = True
         self._set_state(LinkState.DOWN, record.reason, now)
         self.wish = Wish.NOTHING
+        self.account.disconnected()
         self.orders.disconnected(now, unsent)
         self.market.mark_stale(record.reason, now)
         self.queries.drop(now)
@@ -320,11 +361,18 @@ class IbSession:
 
     def _lost(self, record: ErrorMessage, now: int) -> None:
         self._set_state(LinkState.LOST, record.text, now)
+        self._deadline = self._look_again_at = NEVER
         self.market.mark_stale(record.text, now)
 
     def _restored(self, record: ErrorMessage, now: int) -> None:
-        if self.state is not LinkState.DOWN:
+        if self.state in (LinkState.DOWN, LinkState.FAILED):
+            return
+        if self.account.id:
             self.begin_reconciling(record.text, now)
+        elif self.state is LinkState.LOST:  # it was lost before the account was known
+            self._set_state(LinkState.CONNECTING, record.text, now)
+            self._deadline = now + self._ns(self.settings.handshake_s)
+            self._begin_where_known(now)
 
     def _data_lost(self, record: ErrorMessage, now: int) -> None:
         self._needs_lines = True
@@ -343,10 +391,10 @@ class IbSession:
 
     def pass_time(self, now: int) -> None:
         """What is due: deadlines, heartbeats, another attempt to connect."""
-        if self.state is LinkState.DOWN:
-            if self._down_since != NEVER and now - self._down_since > self.settings.give_up_s * NS_PER_S:
-                self.fail(f"no connection for {self.settings.give_up_s / 3600:g} hours: {self.text}", now)
-            elif now >= self._retry_at:
+        if self.state in (LinkState.DOWN, LinkState.LOST) and self._is_given_up(now):
+            self.fail(f"no connection for {self.settings.give_up_s / 3600:g} hours: {self.text}", now)
+        elif self.state is LinkState.DOWN:
+            if now >= self._retry_at:
                 self.wish = Wish.CONNECT
         elif now >= self._deadline:
             waiting = ", ".join(sorted(each.value for each in self._pending)) or "the handshake"
@@ -357,17 +405,33 @@ class IbSession:
             self._keep_alive(now)
         if self.orders.pass_time(now):
             self.send(commands.AskExecutions(self.take_id(), self.account.id))
+        self._follow_doubts(now)
         self.market.pass_time(now)
         self.queries.pass_time(now)
+
+    def _is_given_up(self, now: int) -> bool:
+        since = self._down_since if self.state is LinkState.DOWN else self.since
+        return since != NEVER and now - since > self._ns(self.settings.give_up_s)
+
+    def _follow_doubts(self, now: int) -> None:
+        """What does not go together is asked for anew."""
+        if self.state is LinkState.RECONCILING and now >= self._look_again_at:
+            self._look(now)
+        elif self.state is LinkState.READY and now - self._doubted_at >= self._ns(DOUBT_EVERY_S):
+            doubt = self.orders.doubt or self.account.unlike(now, self._ns(UNLIKE_S))
+            if doubt:
+                self._doubted_at = now
+                self.events.append(Notice(0, f"{doubt}; TWS is asked for everything anew"))
+                self.begin_reconciling(doubt, now)
 
     def _keep_alive(self, now: int) -> None:
         s = self.settings
         if s.in_lockstep or self.state is LinkState.CONNECTING:
             return
-        if now - self._heard > s.silence_s * NS_PER_S:
+        if now - self._heard > self._ns(s.silence_s):
             self.text = f"nothing was heard for {s.silence_s:g} s"
             self.wish = Wish.DISCONNECT
-        elif now - self._beat > s.heartbeat_s * NS_PER_S:
+        elif now - self._beat > self._ns(s.heartbeat_s):
             self._beat = now
             self.send(commands.AskTime())
 

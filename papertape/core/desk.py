@@ -255,6 +255,12 @@ class Desk:
         self._write(("order", decided, number, request))
         return number
 
+    def restore_change(self, number: int, request: OrderRequest, now: int) -> None:
+        """Note a change that was asked for by a process before this one."""
+        self.book.requests[number - 1] = request
+        self.write_reports()
+        self._write(("modify", now, number, request))
+
     def continue_groups(self, last: int) -> None:
         """Groups up to ``last`` are in use: new ones come after them."""
         self._groups = max(self._groups, last)

@@ -1,6 +1,7 @@
 """The adapter's half of a live run: the connection, the account's guard and the journal, in one thread.
 
-Nothing of it waits for a strategy. An order goes: judged on the account, journaled (durable), sent.
+Nothing of it waits for a strategy. An order goes: judged on the account, journaled (durable), sent
+(:mod:`papertape.live.submission`); what follows a trip is in :mod:`papertape.live.safeguard`.
 """
 
 from __future__ import annotations
@@ -17,29 +18,31 @@ from brokers.ib import asks, events
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
 from brokers.ib.gateway import IbGateway
-from brokers.ib.orders import Entry as OrderEntry
-from brokers.ib.records import CurrentTime, Record
+from brokers.ib.records import CurrentTime, Disconnected, Record
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession, Wish
 from feeds.ib import make_batches
-from papertape.core.errors import PeerError
-from papertape.core.guard import Approved, Refused, Scope
-from papertape.core.model import NS_PER_S, OrderStatus, Side
+from papertape.core.errors import JournalError, PeerError, UserError
+from papertape.core.guard import Refused
+from papertape.core.model import NS_PER_S
 from papertape.core.orders import OrderRequest
 from papertape.core.series import Batch
 from papertape.core.state import Reason
 from papertape.core.timers import NEVER
 from papertape.live import entries
+from papertape.live.account_books import AccountBooks
 from papertape.live.clock import SteppedClock, WallClock
 from papertape.live.entries import HEARD
 from papertape.live.inbox import Asks, Inbox, Item
 from papertape.live.journal import Journal
+from papertape.live.safeguard import Safeguard
+from papertape.live.submission import Decided, Submission
 from papertape.live.supervisor import Supervisor, Thresholds, Trip
-from papertape.live.trip import Action, Told, TripSequence
+from papertape.live.trip import TripSequence
+from papertape.live.writer import EntryWriter
 
-FIRST_GUARD_NUMBER = 1_000_000_000
-"""Numbers of orders of the guard's own begin here, above all that a strategy can give."""
 PEAK_EVERY_NS = 10 * NS_PER_S
+LOOK_EVERY_NS = NS_PER_S
 _MARKET = (events.TradeTick, events.QuoteTick, events.BarClosed)
 
 
@@ -82,54 +85,60 @@ class Adapter:
         """What the guard's limits were set to before this process; None: they are set from the account as it is."""
         self.is_resumed = False
         self.is_trip_done = True
-        """Whether all that follows a trip was done, also by a process before this one."""
-        self.is_halted_with_cancels = False
-        self.to_cancel: dict[int, int] = {}
-        """Orders whose end was asked for by a process before this one -> the reason."""
+        """Whether all that follows a trip of a process before this one was done."""
+        self.halt_cancels = False
+        """Whether a halt of a process before this one was to cancel what works."""
         self.notices_said = 0
         self.fills_heard = 0
-        self.sequence = TripSequence(
-            flatten=supervisor.settings.flatten,
-            confirmed=supervisor.settings.flatten_confirmed,
-            disconnect=supervisor.settings.disconnect,
-        )
         self.wants_end = False
         """Whether the run should end: the connection has failed for good, or the guard disconnects."""
+        self.observe = observe
+        self.writer = EntryWriter(journal, registry)
+        self.submission = Submission(
+            ib=ib, supervisor=supervisor, registry=registry, writer=self.writer, inbox=inbox,
+            refuses=self._refuses, say=self.say, day_end=day_end,
+        )  # fmt: skip
+        self.safeguard = Safeguard(
+            ib=ib, supervisor=supervisor, submission=self.submission, writer=self.writer, inbox=inbox,
+            say=self.say, leave=lambda now: ib.fail("the guard disconnected", now),
+        )  # fmt: skip
+        self.books = AccountBooks(
+            account=ib.account, orders=ib.orders, supervisor=supervisor, registry=registry, writer=self.writer,
+            say=self.say, is_ready=lambda: ib.is_ready, speed=1.0 if ib.settings.in_lockstep else ib.settings.speed,
+        )  # fmt: skip
+        self._claim = claim
+        self._is_arming_noted = False
         self._connect = connect
         self._registry = registry
-        self._journal = journal
         self._clock = clock
         self._inbox = inbox
         self._asks = asked
-        self.day_end = day_end
-        """When an order for the day is over for certain."""
-        self._claim = claim
         self._is_read_only = is_read_only
-        self.observe = observe
-        self.known = 0
-        """Instruments that the journal has."""
-        self.guard_number = FIRST_GUARD_NUMBER
         self._watched: set[int] = set()
         self._asked_ns = 0
         self._last_ts = 0
-        self._peak_at = 0
+        self._peak_at = self._looked_at = 0
         self._has_begun = False
+        registry.currencies = frozenset(supervisor.ledger.currencies)
+
+    @property
+    def sequence(self) -> TripSequence:
+        """What follows a trip."""
+        return self.safeguard.sequence
 
     # -- the connection ---------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Connect (again). What goes wrong is a record of the session's, except the first time: PeerError then."""
+        """Connect (again). What goes wrong is a record of the session's, except the first time: PeerError, UserError."""
         now = self._clock.now()
         self.ib.connecting(now)
         try:
             self.gateway = self._connect()
-        except PeerError as error:
+        except (PeerError, UserError) as error:  # also a name that can not be resolved while the network is down
             self.gateway = None
             if not self.ib.server_version:
                 raise
-            from brokers.ib.records import Disconnected
-
-            self._hear(Disconnected(str(error)), now)
+            self._hear(Disconnected(str(error)), self._clock.now())
 
     def poll(self, timeout_s: float) -> list[Record]:
         """What TWS has said, waiting at most so long for it."""
@@ -150,23 +159,15 @@ class Adapter:
 
     def _hear(self, record: Record, now: int) -> None:
         if isinstance(record, HEARD):
-            self._note_known(now)
-            self._journal.note(now, "Heard", entries.encode(entries.Heard(record)))
+            self.writer.note(now, entries.Heard(record))
+        elif isinstance(record, Disconnected):
+            self._close()
         self.ib.receive(record, now)
 
-    def _note_known(self, now: int) -> None:
-        """Instruments that are new are journaled before anything that refers to them."""
-        while self.known < len(self._registry):
-            self._note_instrument(self.known, now)
-            self.known += 1
-
-    def _note_instrument(self, j: int, now: int) -> None:
-        each = self._registry.instruments[j]
-        entry = entries.Known(
-            j, each.symbol, each.type.value, each.currency, each.exchange, each.tick_size, each.multiplier,
-            self._registry.con_ids[j],
-        )  # fmt: skip
-        self._journal.note(now, "Known", entries.encode(entry))
+    def _close(self) -> None:
+        gateway, self.gateway = self.gateway, None
+        if gateway is not None:
+            gateway.close()
 
     def pass_time(self) -> None:
         """What is due by the clock, and what the connection wants."""
@@ -177,20 +178,40 @@ class Adapter:
         elif self.ib.wish is Wish.DISCONNECT:
             self.disconnect(self.ib.text)
         self.pass_on(now)
-        self._advance_trip(now)
-        if now - self._peak_at >= PEAK_EVERY_NS and self._has_begun:
-            self._peak_at = now
-            peak = entries.Peak(float(self.supervisor.state.account["guard_peak"][0]), self.supervisor.equity)
-            self._journal.note(now, "Peak", entries.encode(peak))
+        if not self._has_begun:
+            return
+        if self.supervisor.is_armed and not self._is_arming_noted:
+            self._note_arming(now)
+        if self.supervisor.pass_time(now):
+            self._note_peak(now)
+        self.safeguard.advance(now)
+        if now - self._looked_at >= LOOK_EVERY_NS:
+            self._looked_at = now
+            self._look_at_account(now)
+        if now - self._peak_at >= PEAK_EVERY_NS:
+            self._note_peak(now)
+
+    def _note_arming(self, now: int) -> None:
+        """What the limits were set to is kept over a resume: a limit must not be lost because it was armed late."""
+        self._is_arming_noted = True
+        set_to = self.supervisor.thresholds
+        armed = entries.Armed(set_to.floor, set_to.peak_fraction, set_to.guard_peak, set_to.start)
+        self.writer.commit(now, armed)
+
+    def _note_peak(self, now: int) -> None:
+        self._peak_at = now
+        if not self.supervisor.is_armed:
+            return
+        account = self.supervisor.state.account[0]
+        peak = entries.Peak(
+            float(account["guard_peak"]), self.supervisor.equity, float(account["floor"]), self.supervisor.session
+        )
+        self.writer.note(now, peak)
 
     def disconnect(self, reason: str) -> None:
         """Close the connection; the session decides whether another is made."""
-        from brokers.ib.records import Disconnected
-
         self.ib.wish = Wish.NOTHING
-        if self.gateway is not None:
-            self.gateway.close()
-            self.gateway = None
+        self._close()
         if self.ib.state is LinkState.FAILED:
             self.wants_end = True
         else:
@@ -253,129 +274,67 @@ class Adapter:
             items += self._tripped(trip, now)
             items.append(part(batch, trip.at, len(batch)))
         if self.sequence.is_running:
-            self._advance_trip(now)
+            self.safeguard.advance(now)
         return items
 
     def _tripped(self, trip: Trip | None, now: int) -> list[Item]:
         if trip is None:
             return []
         self.state.trip = trip
-        self.is_trip_done = False
-        self._journal.commit(now, "Tripped", entries.encode(entries.Tripped(trip.rule, trip.text)))
-        actions, told = self.sequence.begin(now, self.supervisor.equity)
-        self._do(actions, told, now)
+        self.writer.commit(now, entries.Tripped(trip.rule, trip.text))
+        self.safeguard.begin(now)
         return [trip]
 
-    def _advance_trip(self, now: int) -> None:
-        if not self.sequence.is_running:
-            return
-        account = self.supervisor.state.account[0]
-        equity = self.supervisor.equity
-        is_breached = not (equity >= account["floor"] and equity >= account["guard_peak"] * account["peak_fraction"])
-        actions, told = self.sequence.advance(
-            now, working=len(self._in_scope()), held=len(self._held_in_scope()), equity=equity, is_breached=is_breached
-        )
-        self._do(actions, told, now)
-        if not self.sequence.is_running:
-            self.is_trip_done = True
-            self._journal.commit(now, "TripStep", entries.encode(entries.TripStep("done", "")))
-
-    def _do(self, actions: list[Action], told: list[Told], now: int) -> None:
-        for step in told:
-            self._journal.commit(now, "TripStep", entries.encode(entries.TripStep(step.step, step.text)))
-            self.say(now, f"guard: {step.step}: {step.text}")
-        for action in actions:
-            _ACTIONS[action](self, now)
-
-    def _in_scope(self) -> list[OrderEntry]:
-        return self.ib.orders.working()
-
     def run_positions(self) -> dict[int, float]:
-        """What the run itself holds, by its fills: instrument -> signed quantity."""
-        held: dict[int, float] = {}
-        for entry in self.ib.orders.entries.values():
-            if entry.fills:
-                j = entry.request.instrument
-                held[j] = held.get(j, 0.0) + entry.filled * entry.request.side
-        return {j: quantity for j, quantity in held.items() if abs(quantity) > 1e-9}
-
-    def _held_in_scope(self) -> dict[int, float]:
-        if self.supervisor.settings.scope is Scope.ACCOUNT:
-            return {j: self.supervisor.quantity(j) for j in self.supervisor.held}
-        return self.run_positions()
-
-    def _cancel_working(self, now: int) -> None:
-        for entry in self._in_scope():
-            entry.is_cancelling = False
-            self._cancel(entry.number, Reason.GUARD, now)
-        if self.supervisor.settings.scope is Scope.ACCOUNT and self.ib.orders.foreign:
-            from brokers.ib.commands import CancelAll
-
-            self.ib.send(CancelAll())
-
-    def _flatten(self, now: int) -> None:
-        for approved in self.supervisor.flattening(self._held_in_scope()):
-            number, self.guard_number = self.guard_number, self.guard_number + 1
-            self._inbox.put([events.GuardOrdered(number, approved.request, now)])
-            self._place([(number, approved, now, math.nan)], now, by_guard=True)
-
-    def _leave(self, now: int) -> None:
-        self.ib.fail("the guard disconnected", now)
+        """What the run itself holds, by its executions: instrument -> signed quantity."""
+        return dict(self.ib.orders.positions)
 
     # -- single events ----------------------------------------------------------------------------------------
 
-    def _filled(self, event: events.OrderFilled, now: int) -> list[Item]:
-        if not self._has_begun:
-            return [event]  # the guard's books begin with what the account holds after it
-        request = self.ib.orders.entries[event.number].request
-        signed = event.quantity * request.side
-        trip = self.supervisor.fill(request.instrument, signed, event.price, event.fee, now)
-        self.state.fills = [*self.state.fills[-49:], (now, event)]
-        self.fills_heard += 1
-        self._watch(request.instrument, now)
-        return [event, *self._tripped(trip, now)]
-
-    def _fee(self, event: events.FeeKnown, now: int) -> list[Item]:
-        if not self._has_begun:
-            return [event]
-        j = self.ib.orders.entries[event.number].request.instrument
-        return [event, *self._tripped(self.supervisor.pay(j, event.fee, now), now)]
-
-    def _corrected(self, event: events.FillCorrected, now: int) -> list[Item]:
-        """An execution is replaced: the account's books go back by the old one and on by the new one."""
-        self.say(now, f"order {event.number}: execution {event.replaces} was corrected by {event.exec_id}")
-        if not self._has_begun:
-            return [event]
-        request = self.ib.orders.entries[event.number].request
-        j, side = request.instrument, request.side
-        trips = [self.supervisor.fill(j, -event.old_quantity * side, event.old_price, 0.0, now)]
-        if event.quantity:
-            trips.append(self.supervisor.fill(j, event.quantity * side, event.price, 0.0, now))
-        return [event, *(item for trip in trips for item in self._tripped(trip, now))]
-
-    def _foreign(self, event: events.ForeignFill, now: int) -> list[Item]:
+    def _executed(self, event: events.Executed, now: int) -> list[Item]:
+        """An execution moved the account: its books follow at once, whoever's it is."""
         if not self._has_begun:
             return []
+        self.books.moved(now)
         self._watch(event.instrument, now)
-        symbol = self._registry.symbols[event.instrument]
-        whose = event.order_ref or "somebody else"
-        self.say(now, f"not this run's: {event.side.name} {event.quantity:g} {symbol} at {event.price:g} ({whose})")
-        trip = self.supervisor.fill(event.instrument, event.quantity * event.side, event.price, 0.0, now)
-        return self._tripped(trip, now)
+        return self._tripped(
+            self.supervisor.fill(event.instrument, event.signed_quantity, event.price, math.nan, now), now
+        )
 
-    def _instrument(self, event: events.InstrumentKnown, now: int) -> list[Item]:
-        """TWS has defined an instrument; what the journal has of it may be without its contract id."""
-        if not event.failure and event.instrument < self.known:
-            self._note_instrument(event.instrument, now)
+    def _charged(self, event: events.Charged, now: int) -> list[Item]:
+        if not self._has_begun:
+            return []
+        self.books.moved(now)
+        return self._tripped(self.supervisor.pay(event.instrument, event.amount, event.currency, now), now)
+
+    def _filled(self, event: events.OrderFilled, now: int) -> list[Item]:
+        self.state.fills = [*self.state.fills[-49:], (now, event)]
+        self.fills_heard += 1
         return [event]
+
+    def _corrected(self, event: events.FillCorrected, now: int) -> list[Item]:
+        was = f"{event.old_quantity:g} at {event.old_price:g}"
+        text = f"it is {event.quantity:g} at {event.price:g}" if event.quantity else "it never was"
+        self.say(now, f"order {event.number}: an execution ({was}) was corrected: {text}")
+        return [event]
+
+    def _foreign(self, event: events.ForeignFill, now: int) -> list[Item]:
+        if self._has_begun:
+            symbol = self._registry.symbols[event.instrument]
+            whose = event.order_ref or "somebody else"
+            self.say(now, f"not this run's: {event.side.name} {event.quantity:g} {symbol} at {event.price:g} ({whose})")
+        return []
 
     def _image(self, event: events.PriceImage, now: int) -> list[Item]:
         self.supervisor.note_image(event.instrument, event.last, event.bid, event.ask, event.received_ts)
         return [event, *self._tripped(self.supervisor.check(now), now)]
 
+    def _instrument(self, event: events.InstrumentKnown, now: int) -> list[Item]:
+        self.writer.note_instrument(event.instrument, now)
+        return [event]
+
     def _link(self, event: events.LinkChanged, now: int) -> list[Item]:
-        entry = entries.Linked(event.state.value, event.text)
-        self._journal.note(now, "Linked", entries.encode(entry))
+        self.writer.note(now, entries.Linked(event.state.value, event.text))
         self.say(now, f"connection: {event.state.value}: {event.text}")
         if event.state is LinkState.FAILED:
             self.wants_end = True
@@ -394,58 +353,24 @@ class Adapter:
         self.halt(f"the account and the journal do not agree: {rows}")
         return [event]
 
+    # -- the account ------------------------------------------------------------------------------------------
+
     def _account_ready(self, event: events.AccountReady, now: int) -> list[Item]:
-        expected = dict(self.ib.account.expected)
         if not self._has_begun:
-            self._begin(now)
-        self._journal.note(now, "Expected", entries.encode(entries.Expected(expected)))
-        account = self.ib.account
-        return [msgspec.structs.replace(event, cash=account.cash, rates=account.rates)]
-
-    def _begin(self, now: int) -> None:
-        """The account is known for the first time in this process: the guard's books begin."""
-        self._claim(self.ib.account.id)
-        self._has_begun = True
-        account = self.ib.account
-        positions: dict[int, tuple[float, float]] = {}
-        for con_id, item in account.positions.items():
-            j = self._registry.by_con_id(con_id)
-            if j is None:
-                from brokers.ib.orders import instrument_of_contract
-
-                j, _ = self._registry.add(instrument_of_contract(item.contract), con_id)
-            told = account.portfolio.get(con_id)
-            positions[j] = (item.quantity, told.price if told is not None else math.nan)
-        base = self.supervisor.ledger.base
-        rates = {**account.rates, base: 1.0}
-        self.supervisor.open(account.cash, rates, positions, now, self.kept, account.starting_stock_value)
-        kept = self.supervisor.thresholds
-        if self.is_resumed and self.kept is None:
-            armed = entries.Armed(kept.floor, kept.peak_fraction, kept.guard_peak, kept.start)
-            self._journal.commit(now, "Armed", entries.encode(armed))
-        elif not self.is_resumed:
-            began = entries.Began(
-                account.id, base, account.cash, rates, {c: p.quantity for c, p in account.positions.items()},
-                dict(self.ib.orders.known_executions), kept.floor, kept.peak_fraction, kept.guard_peak, kept.start,
-            )  # fmt: skip
-            self._note_known(now)
-            self._journal.commit(now, "Began", entries.encode(began))
-        for j in positions:
-            self._watch(j, now)
-        self._go_on(now)
+            self._claim(self.ib.account.id)
+            self._has_begun = True
+            for j in self.books.begin(self.kept, now, is_resumed=self.is_resumed):
+                self._watch(j, now)
+            self._go_on(now)
+        self.writer.note(now, entries.Expected(dict(self.ib.account.expected)))
+        return [msgspec.structs.replace(event, cash=self.ib.account.cash, rates=self.books.rates())]
 
     def _go_on(self, now: int) -> None:
-        """What a process before this one had begun: cancels that may not have left, and what follows a trip."""
-        if self.is_halted_with_cancels:
-            self._cancel_working(now)
-        for number, reason in self.to_cancel.items():
-            entry = self.ib.orders.entries[number]
-            if not entry.status.is_final:
-                self._cancel(number, Reason(reason), now)
-        self.to_cancel.clear()
+        """What a process before this one had begun, beside cancels, which are asked for again by themselves."""
+        if self.state.halted and self.halt_cancels:
+            self.safeguard.cancel_working(now)
         if not self.is_trip_done:
-            actions, told = self.sequence.begin(now, self.supervisor.equity)
-            self._do(actions, told, now)
+            self.safeguard.begin(now)
 
     def _watch(self, j: int, now: int) -> None:
         """Follow the market of what the account holds, for its marks."""
@@ -455,6 +380,11 @@ class Adapter:
             self.ib.know(j, self._registry.instruments[j], self._registry.con_ids[j], now)
             self.ib.market.watch(j, now)
 
+    def _look_at_account(self, now: int) -> None:
+        items = [item for trip in self.books.look(now) for item in self._tripped(trip, now)]
+        if items:
+            self._inbox.put(items)
+
     # -- what the strategy asks for ---------------------------------------------------------------------------
 
     def answer_asks(self) -> bool:
@@ -463,127 +393,40 @@ class Adapter:
         while (group := self._asks.take()) is not None:
             was_asked = True
             now = self._clock.now()
-            orders: list[tuple[int, Approved, int, float]] = []
+            orders: list[Decided] = []
             for ask in group:
                 if isinstance(ask, asks.SubmitOrder):
-                    orders.append((ask.number, ask.approved, ask.decided, ask.arrival))
+                    orders.append(Decided(ask.number, ask.approved, ask.decided, ask.arrival))
                     continue
                 if orders:
-                    self._submit(orders, now)
+                    self.submission.submit(orders, now)
                     orders = []
                 _ASKED[type(ask)](self, ask, now)
             if orders:
-                self._submit(orders, now)
+                self.submission.submit(orders, now)
         return was_asked
 
-    def _submit(self, orders: list[tuple[int, Approved, int, float]], now: int) -> None:
-        """Judge orders on the account; those that are approved are journaled and sent, the others end here."""
-        approved: list[tuple[int, Approved, int, float]] = []
-        gone: set[int] = set()
-        for number, given, decided, arrival in orders:
-            request = given.request
-            verdict = self._judge(request, now)
-            if request.parent in gone:
-                verdict = Refused("parent", "its parent order was refused")
-            if isinstance(verdict, Refused):
-                gone.add(number)
-                self._refuse(number, verdict, now, request, decided, arrival)
-            else:
-                approved.append((number, verdict, decided, arrival))
-        if approved:
-            self._place(approved, now)
-
-    def _judge(self, request: OrderRequest, now: int) -> Approved | Refused:
-        ib = self.ib
+    def _refuses(self) -> Refused | None:
+        """Why no order may be sent now, whatever it is."""
         if self.state.halted:
             return Refused("halted", f"the run is halted: {self.state.halted}")
         if self._is_read_only:
             return Refused("read_only", "the run is read-only: nothing is sent")
-        if not ib.is_ready:
-            return Refused("connection", f"no orders while the connection is {ib.state.value}")
-        buying, selling = self._working(request.instrument)
-        return self.supervisor.approve(request, now, buying, 0.0 if request.group else selling, self.stale(now))
-
-    def _working(self, j: int) -> tuple[float, float]:
-        sums = {Side.BUY: 0.0, Side.SELL: 0.0}
-        for entry in self.ib.orders.working():
-            request = entry.request
-            if request.instrument == j and not request.parent and not request.group:
-                sums[request.side] += request.quantity - entry.filled
-        return sums[Side.BUY], sums[Side.SELL]
+        if not self.ib.is_ready:
+            return Refused("connection", f"no orders while the connection is {self.ib.state.value}")
+        if not self._has_begun:
+            return Refused("connection", "the account is not known yet")
+        return None
 
     def stale(self, now: int) -> list[str]:
-        """Symbols of what the account holds that have no fresh data; in lockstep a tape's data are as fresh as can be."""
-        if isinstance(self._clock, SteppedClock):
-            return []
-        within = round(self.supervisor.settings.stale_s * NS_PER_S)
-        if not within:
-            return []
-        market = self.ib.market
-        return [self._registry.symbols[j] for j in self.supervisor.held if not market.is_fresh(j, now, within)]
-
-    def _refuse(
-        self, number: int, refused: Refused, now: int, request: OrderRequest, decided: int, arrival: float
-    ) -> None:
-        entry = entries.Refusal(number, refused.rule, refused.text, request, decided, arrival)
-        self._journal.note(now, "Refusal", entries.encode(entry))
-        self.say(now, f"order {number} refused ({refused.rule}): {refused.text}")
-        self._inbox.put([events.OrderChanged(number, OrderStatus.REJECTED, now, refused.text)])
-
-    def _place(self, orders: list[tuple[int, Approved, int, float]], now: int, *, by_guard: bool = False) -> None:
-        """Journal what is about to be sent, all of it durable, then send it."""
-        self._note_known(now)
-        parents = {approved.request.parent for _, approved, _, _ in orders}
-        admitted: list[OrderEntry] = []
-        for at, (number, approved, decided, arrival) in enumerate(orders):
-            request = approved.request
-            # A family is held at TWS until its last member has come, so that a parent never works without its exits.
-            is_held = number in parents or any(
-                other.request.parent == request.parent and request.parent for _, other, _, _ in orders[at + 1 :]
-            )
-            entry = self.ib.orders.admit(number, request, transmit=not is_held)
-            entry.day_end = self.day_end(request, decided)
-            admitted.append(entry)
-            intended = entries.Intended(
-                number, entry.order_id, entry.order_ref, request, decided, arrival, not is_held, by_guard
-            )
-            body = entries.encode(intended)
-            if at + 1 < len(orders):
-                self._journal.note(now, "Intended", body)
-            else:
-                self._journal.commit(now, "Intended", body)
-        for entry in admitted:
-            self.ib.orders.send(entry)
-
-    def _note_ended(self, ask: asks.NoteEnded, now: int) -> None:
-        refusal = entries.Refusal(
-            ask.number, "parent", "its parent order had ended", ask.request, ask.decided, ask.arrival
-        )
-        self._journal.note(now, "Refusal", entries.encode(refusal))
-
-    def _said(self, said: entries.Said, now: int) -> None:
-        self._journal.note(now, "Said", entries.encode(said))
+        """Symbols of what the account holds that have no fresh data."""
+        return self.submission.stale(now)
 
     def _cancel_asked(self, ask: asks.CancelOrder, now: int) -> None:
-        self._cancel(ask.number, Reason(ask.reason), now)
-
-    def _cancel(self, number: int, reason: Reason, now: int) -> None:
-        self._journal.note(now, "CancelIntended", entries.encode(entries.CancelIntended(number, int(reason))))
-        self.ib.orders.cancel(number)
+        self.submission.cancel(ask.number, Reason(ask.reason), now)
 
     def _modify_asked(self, ask: asks.ModifyOrder, now: int) -> None:
-        entry = self.ib.orders.entries.get(ask.number)
-        if entry is None or entry.status.is_final:
-            return
-        verdict: Approved | Refused = Refused("halted", self.state.halted or "no connection")
-        if not self.state.halted and self.ib.is_ready and not self._is_read_only:
-            verdict = self.supervisor.approve_change(ask.approved.request, entry.request, now, entry.filled)
-        if isinstance(verdict, Refused):
-            self.say(now, f"the change of order {ask.number} was refused ({verdict.rule}): {verdict.text}")
-            return
-        request = verdict.request
-        self._journal.commit(now, "ChangeIntended", entries.encode(entries.ChangeIntended(ask.number, request)))
-        self.ib.orders.modify(ask.number, request)
+        self.submission.modify(ask, now)
 
     def _know_asked(self, ask: asks.Know, now: int) -> None:
         self.supervisor.sync()
@@ -598,8 +441,16 @@ class Adapter:
     def _bars_asked(self, ask: asks.WatchBars, now: int) -> None:
         self.ib.market.watch_bars(ask.instrument, ask.interval_ns, ask.warmup, now)
 
-    def _bars_ended(self, ask: asks.UnwatchBars, now: int) -> None:
+    def _bars_given_up(self, ask: asks.UnwatchBars, now: int) -> None:
         self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
+
+    def _note_ended(self, ask: asks.NoteEnded, now: int) -> None:
+        text = "its parent order had ended"
+        refusal = entries.Refusal(ask.number, "parent", text, ask.request, ask.decided, ask.arrival)
+        self.writer.note(now, refusal)
+
+    def _said(self, said: entries.Said, now: int) -> None:
+        self.writer.note(now, said)
 
     def _put_asked(self, ask: asks.Put, now: int) -> None:
         self.ib.queries.put(ask.request, now)
@@ -607,21 +458,29 @@ class Adapter:
     # -- stopping ---------------------------------------------------------------------------------------------
 
     def halt(self, text: str, *, cancels: bool = True) -> None:
-        """No new orders from now on; what works is cancelled."""
+        """No new orders from now on; what works is cancelled. Raises JournalError, after the cancels."""
         now = self._clock.now()
         if self.state.halted:
             return
         self.state.halted = text
         self.supervisor.block("halted")
-        self._journal.commit(now, "Halted", entries.encode(entries.Halted(text, cancels)))
         self.say(now, f"halted: {text}")
+        failure: JournalError | None = None
+        try:
+            self.writer.commit(now, entries.Halted(text, cancels))
+        except JournalError as error:
+            failure = error
+            self.writer.give_up()
         if cancels:
-            self._cancel_working(now)
+            self.safeguard.cancel_working(now)
+        if failure is not None:
+            raise failure
 
     def cancel_all(self) -> None:
         """The run ends: ask for the end of what works."""
+        now = self._clock.now()
         for entry in self.ib.orders.working():
-            self._cancel(entry.number, Reason.RUN_ENDED, self._clock.now())
+            self.submission.cancel(entry.number, Reason.RUN_ENDED, now)
 
     def say(self, now: int, text: str) -> None:
         """Note something for the person."""
@@ -643,12 +502,13 @@ def part(batch: Batch, begin: int, end: int) -> Batch:
 
 
 _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {
+    events.Executed: Adapter._executed,
+    events.Charged: Adapter._charged,
     events.OrderFilled: Adapter._filled,
-    events.FeeKnown: Adapter._fee,
     events.FillCorrected: Adapter._corrected,
     events.ForeignFill: Adapter._foreign,
-    events.InstrumentKnown: Adapter._instrument,
     events.PriceImage: Adapter._image,
+    events.InstrumentKnown: Adapter._instrument,
     events.LinkChanged: Adapter._link,
     events.Notice: Adapter._notice,
     events.Mismatch: Adapter._mismatch,
@@ -663,11 +523,6 @@ _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
     asks.Watch: Adapter._watch_asked,
     asks.Unwatch: Adapter._unwatch_asked,
     asks.WatchBars: Adapter._bars_asked,
-    asks.UnwatchBars: Adapter._bars_ended,
+    asks.UnwatchBars: Adapter._bars_given_up,
     asks.Put: Adapter._put_asked,
-}
-_ACTIONS: Mapping[Action, Callable[[Adapter, int], None]] = {
-    Action.CANCEL: Adapter._cancel_working,
-    Action.FLATTEN: Adapter._flatten,
-    Action.DISCONNECT: Adapter._leave,
 }

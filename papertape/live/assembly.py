@@ -323,11 +323,12 @@ def assemble(
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
         first_order_id=first_order_id,
+        speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)
     base = "USD"
     currencies = tuple(dict.fromkeys([base, *COMMON_CURRENCIES]))
-    supervisor = Supervisor(settings.guard, registry, currencies, allow_short=strategy.allow_short)
+    supervisor = Supervisor(settings.guard, registry, currencies, allow_short=strategy.allow_short, opens=calendar.open)
 
     def open_connection() -> IbGateway:
         gateway = IbGateway()

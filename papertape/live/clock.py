@@ -27,7 +27,7 @@ class SteppedClock:
 
 
 class WallClock:
-    """The clock of this machine, moved to agree with TWS's, and never back.
+    """The clock of this machine, moved to agree with TWS's, and never back once that was heard.
 
     TWS tells whole seconds, so what it says bounds the difference from both sides: it was at least ``ts_s`` when the
     answer came, and less than ``ts_s + 1`` when it was asked. Where no difference is between the bounds, there is none.
@@ -42,6 +42,7 @@ class WallClock:
         self._least, self._most = -(2**62), 2**62
         self._offset = 0
         self._last = 0
+        self._was_heard = False
 
     def begin_at(self, ts: int) -> None:
         """A run that goes on: this clock is that of the world, and has gone on by itself."""
@@ -63,6 +64,9 @@ class WallClock:
             self._least, self._most = least, most
         if not self._least <= self._offset <= self._most:
             self._offset = self._least if abs(self._least) < abs(self._most) else self._most
+        if not self._was_heard:  # nothing has happened yet, so the clock may still be set back
+            self._was_heard = True
+            self._last = 0
 
     @property
     def difference_s(self) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from brokers.ib.commands import AskTime
 from brokers.ib.events import LinkState
 from brokers.ib.records import CurrentTime, Disconnected, Record
-from papertape.core.errors import PeerError
+from papertape.core.errors import JournalError, PeerError
 from papertape.core.timers import NEVER
 from papertape.live.adapter import Adapter
 from papertape.live.clock import SteppedClock, WallClock
@@ -24,6 +24,8 @@ MARKER_S = 120.0
 """Longest wait for a marker in lockstep."""
 END_S = 10.0
 """How long the end of a run waits for the broker to confirm that nothing works any more."""
+DISTRESS_S = 5.0
+"""The same, where the run ends because it can not go on."""
 STOP_S = 5.0
 """How long the end of a run waits for a handler to return."""
 MOST_TURNS = 10_000
@@ -95,8 +97,7 @@ class Engine:
         except Exception as error:
             self.failure = error
             self.why = self.why or f"{type(error).__name__}: {error}"
-            p.adapter.halt(self.why)
-            self._flush()
+            self._cancel_in_distress(error)
             raise
         finally:
             self._close()
@@ -235,8 +236,28 @@ class Engine:
                 elif p.clock.now() > self.until:
                     self.stop("the time has come")
             self._end_threads()
+        except Exception as error:
+            self.failure = self.failure or error
+            self.stop(f"{type(error).__name__}: {error}")
+            self._cancel_in_distress(error)
+            raise
         finally:
             self._close()
+
+    def _cancel_in_distress(self, error: Exception) -> None:
+        """We can not go on, as where the journal can not be written: at least no order is left that nobody looks after."""
+        adapter = self.parts.adapter
+        if isinstance(error, JournalError):
+            adapter.writer.give_up()
+        deadline = time.monotonic() + DISTRESS_S
+        try:
+            adapter.halt(self.why)
+            adapter.cancel_all()
+            while adapter.ib.orders.working() and adapter.gateway is not None and time.monotonic() < deadline:
+                adapter.send_due()
+                adapter.take(adapter.poll(POLL_S))
+        except Exception as another:  # noqa: BLE001  # the first one is raised
+            error.add_note(f"and while orders were being cancelled: {another}")
 
     def _adapter_turn(self) -> None:
         p = self.parts
@@ -270,9 +291,6 @@ class Engine:
                 break
 
     # -- the end ----------------------------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        self.parts.adapter.send_due()
 
     def _close(self) -> None:
         adapter = self.parts.adapter

@@ -140,6 +140,16 @@ class Peak(_Entry, frozen=True):
 
     guard_peak: float
     equity: float
+    floor: float = -math.inf
+    session: int = 0
+    """Open of the session that a daily loss is measured from (UTC ns); 0 for the start of the run."""
+
+
+class Flowed(_Entry, frozen=True):
+    """Cash came into the account (negative: left it) without a trade. The guard's books are without it."""
+
+    currency: str
+    amount: float
 
 
 class Halted(_Entry, frozen=True):
@@ -211,7 +221,7 @@ class Ended(_Entry, frozen=True):
 
 Entry = (
     Known | Began | Intended | CancelIntended | ChangeIntended | Refusal | Heard | Linked | Expected | Tripped | TripStep
-    | Peak | Halted | GuardReset | Armed | Resumed | Said | Ended
+    | Peak | Flowed | Halted | GuardReset | Armed | Resumed | Said | Ended
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections import deque
 
 from brokers.ib.asks import Ask
 from brokers.ib.events import Event
+from papertape.core.errors import StrategyError
 from papertape.core.series import Batch
 from papertape.live.entries import Said
 from papertape.live.supervisor import Trip
@@ -14,8 +15,9 @@ from papertape.live.supervisor import Trip
 Item = Batch | Event | Trip
 """What the strategy side hears: market events as batches, everything else one by one, in the order of happening."""
 MOST_EVENTS_BEHIND = 500_000
-"""Market events by which a strategy may be behind before the run is halted."""
+"""Market events by which a strategy may be behind before the run is halted. As many again are kept; then they are lost."""
 MOST_ASKS = 100_000
+"""Requests of a strategy that may wait for the adapter side."""
 
 
 class Inbox:
@@ -25,14 +27,24 @@ class Inbox:
         self.most = most
         self.behind = 0
         """Market events that wait."""
+        self.lost = 0
+        """Market events that were dropped, because nobody took them."""
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
 
     def put(self, items: list[Item]) -> bool:
-        """Append what has happened; False where more than ``most`` market events wait (they are kept all the same)."""
+        """Append what has happened; False where more than ``most`` market events wait.
+
+        Up to twice as many are kept, what is about orders and the account always.
+        """
         with self._changed:
-            self._items.extend(items)
-            self.behind += sum(len(each) for each in items if isinstance(each, Batch))
+            for each in items:
+                if isinstance(each, Batch):
+                    if self.behind > 2 * self.most:
+                        self.lost += len(each)
+                        continue
+                    self.behind += len(each)
+                self._items.append(each)
             self._changed.notify()
             return self.behind <= self.most
 
@@ -67,15 +79,17 @@ class Asks:
     What one wake-up asked for arrives as one, so that families of orders are seen whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_ASKS) -> None:
         self._groups: deque[list[Ask | Said]] = deque()
         self._open: list[Ask | Said] = []
-        self._count = 0
+        self._most = most
+        self._posted = self._taken = 0  # each is counted by one thread only
 
     def post(self, ask: Ask | Said) -> None:
-        """Ask for something, with all else that this wake-up asks for."""
-        assert self._count < MOST_ASKS, "a strategy asks for more than a run can mean"
-        self._count += 1
+        """Ask for something, with all else that this wake-up asks for. StrategyError where far too much waits already."""
+        if self._posted - self._taken >= self._most:
+            raise StrategyError(f"{self._most:,} requests wait to be sent: the strategy asks for more than TWS takes")
+        self._posted += 1
         self._open.append(ask)
 
     def flush(self) -> bool:
@@ -84,18 +98,22 @@ class Asks:
             return False
         self._groups.append(self._open)
         self._open = []
-        self._count = 0
         return True
 
     def take(self) -> list[Ask | Said] | None:
         """What the next wake-up asked for; None where nothing waits."""
-        return self._groups.popleft() if self._groups else None
+        try:
+            group = self._groups.popleft()
+        except IndexError:
+            return None
+        self._taken += len(group)
+        return group
 
     def clear(self) -> None:
         """Forget all that was asked for: while a journal is replayed, it was done already."""
         self._groups.clear()
         self._open = []
-        self._count = 0
+        self._taken = self._posted
 
     def __bool__(self) -> bool:
         return bool(self._groups)

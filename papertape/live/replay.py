@@ -21,8 +21,9 @@ from papertape.core.model import Instrument, InstrumentType, OrderStatus, Sessio
 from papertape.core.orders import OrderRequest
 from papertape.core.state import Reason
 from papertape.live import entries
-from papertape.live.adapter import FIRST_GUARD_NUMBER, Adapter
+from papertape.live.adapter import Adapter
 from papertape.live.entries import Entry
+from papertape.live.safeguard import FIRST_GUARD_NUMBER
 from papertape.live.strategy_side import StrategySide
 from papertape.live.supervisor import Thresholds, Trip
 
@@ -101,16 +102,17 @@ class Replay:
         """The strategy's orders, by number: known before they are played, because the guard's have numbers between."""
         self._ts = 0
         self._kept: Thresholds | None = None
+        self._flows: dict[str, float] = {}
+        self._is_begun = False
 
     def play(self, played: Iterable[tuple[int, Entry]]) -> None:
         """Play all of a journal. Raises DataError where it can not have been this run's."""
         listed = list(played)
         for _, entry in listed:
-            is_refusal = isinstance(entry, entries.Refusal)
-            if is_refusal or (isinstance(entry, entries.Intended) and not entry.by_guard):
+            if isinstance(entry, entries.Intended | entries.Refusal):
                 self._decide(entry)
         for ts, entry in listed:
-            self._ts = max(self._ts, ts)
+            self._ts = ts
             self._orders.pass_time(self._ts)
             self._pass_on()
             _PLAYED[type(entry)](self, entry)
@@ -120,19 +122,15 @@ class Replay:
         self._end()
 
     def _decide(self, entry: entries.Intended | entries.Refusal) -> None:
-        if entry.request is not None:
+        is_strategys = entry.number < FIRST_GUARD_NUMBER
+        if is_strategys and entry.request is not None:
             self._decided[entry.number] = _Decided(entry.request, entry.decided, entry.arrival)
 
     def _end(self) -> None:
         """What only the whole journal says."""
         adapter, side = self._adapter, self._side
-        adapter.kept = self._kept
-        adapter.is_resumed = adapter.ib.account.id != ""
-        adapter.to_cancel = {
-            number: reason
-            for number, reason in adapter.to_cancel.items()
-            if not self._orders.entries[number].status.is_final
-        }
+        adapter.kept = None if self._kept is None else replace(self._kept, flows=dict(self._flows))
+        adapter.is_resumed = self._is_begun
         if adapter.state.trip is not None:
             adapter.supervisor.block(adapter.state.trip.rule)
         if adapter.state.halted:
@@ -161,7 +159,7 @@ class Replay:
         j, _ = self._registry.add(instrument, entry.con_id)
         if j != entry.index:
             raise DataError(f"the journal names {entry.symbol} twice; it can not be resumed, begin a new run")
-        self._adapter.known = len(self._registry)
+        self._adapter.writer.known = len(self._registry)
         self._side.sync()
 
     def _began(self, entry: entries.Began) -> None:
@@ -169,9 +167,11 @@ class Replay:
         account.id = self._orders.account = entry.account
         account.expect(entry.positions)
         self._orders.known_executions.update(entry.executions)
+        self._is_begun = True
         self._side.open(entry.cash, entry.rates)
         self._side.began_ts = self._ts
-        self._kept = Thresholds(entry.floor, entry.peak_fraction, entry.guard_peak, entry.start)
+        if entry.start == entry.start:  # else they were armed later, when net liquidation was known
+            self._kept = Thresholds(entry.floor, entry.peak_fraction, entry.guard_peak, entry.start)
 
     def _expected(self, entry: entries.Expected) -> None:
         self._orders.reconcile(self._ts)
@@ -192,10 +192,11 @@ class Replay:
     def _intended(self, entry: entries.Intended) -> None:
         orders = self._orders
         sent = orders.admit(entry.number, entry.request, transmit=entry.transmit, order_id=entry.order_id)
-        sent.day_end = self._adapter.day_end(entry.request, entry.decided)
+        sent.day_end = self._adapter.submission.day_end(entry.request, entry.decided)
         orders.send(sent)
         if entry.by_guard:
-            self._adapter.guard_number = max(self._adapter.guard_number, entry.number + 1)
+            safeguard = self._adapter.safeguard
+            safeguard.next_number = max(safeguard.next_number, entry.number + 1)
             self._place_before(self._free_number())
             self._hear([GuardOrdered(entry.number, entry.request, self._ts)])
         else:
@@ -249,8 +250,7 @@ class Replay:
             self._hear([OrderChanged(entry.number, OrderStatus.REJECTED, self._ts, entry.text)])
 
     def _cancel_intended(self, entry: entries.CancelIntended) -> None:
-        self._adapter.to_cancel[entry.number] = entry.reason
-        self._orders.cancel(entry.number)
+        self._orders.cancel(entry.number, again=True)
         is_asked_by_strategy = entry.number < FIRST_GUARD_NUMBER and entry.reason == Reason.CANCEL_REQUESTED
         if is_asked_by_strategy and self._side.broker.status(entry.number) is not OrderStatus.PENDING_CANCEL:
             self._side.session.desk.cancel(entry.number, self._ts, Reason(entry.reason))
@@ -258,8 +258,9 @@ class Replay:
 
     def _change_intended(self, entry: entries.ChangeIntended) -> None:
         self._orders.modify(entry.number, entry.request)
-        self._side.session.desk.book.requests[entry.number - 1] = entry.request
-        self._side.broker.amend(entry.request, entry.number, self._ts)
+        if not self._side.broker.status(entry.number).is_final:
+            self._side.session.desk.restore_change(entry.number, entry.request, self._ts)
+            self._side.broker.begin_change(entry.number)
 
     def _heard(self, entry: entries.Heard) -> None:
         record = entry.record
@@ -282,21 +283,26 @@ class Replay:
 
     def _peak(self, entry: entries.Peak) -> None:
         if self._kept is not None:
-            self._kept = replace(self._kept, guard_peak=max(self._kept.guard_peak, entry.guard_peak))
+            peak = max(self._kept.guard_peak, entry.guard_peak)
+            self._kept = replace(self._kept, guard_peak=peak, floor=entry.floor, session=entry.session)
+
+    def _flowed(self, entry: entries.Flowed) -> None:
+        self._flows[entry.currency] = self._flows.get(entry.currency, 0.0) + entry.amount
 
     def _armed(self, entry: entries.Armed) -> None:
         self._kept = Thresholds(entry.floor, entry.peak_fraction, entry.guard_peak, entry.start)
 
     def _halted(self, entry: entries.Halted) -> None:
         self._adapter.state.halted = entry.text
-        self._adapter.is_halted_with_cancels = entry.cancels
+        self._adapter.halt_cancels = entry.cancels
 
     def _reset(self, entry: entries.GuardReset) -> None:
         """What latched is let go, and the limits are armed anew from the account when the run goes on."""
         adapter = self._adapter
         adapter.state.trip, adapter.state.halted = None, ""
-        adapter.is_trip_done, adapter.is_halted_with_cancels = True, False
+        adapter.is_trip_done, adapter.halt_cancels = True, False
         self._kept = None
+        self._flows.clear()
         self._side.session.desk.note_reset(self._ts, entry.text)
 
     # -- what else was said -------------------------------------------------------------------------------------
@@ -323,6 +329,7 @@ _PLAYED: Mapping[type, Callable[[Replay, Any], None]] = {
     entries.Tripped: Replay._tripped,
     entries.TripStep: Replay._trip_step,
     entries.Peak: Replay._peak,
+    entries.Flowed: Replay._flowed,
     entries.Halted: Replay._halted,
     entries.GuardReset: Replay._reset,
     entries.Armed: Replay._armed,

@@ -17,6 +17,7 @@ from backtests.outcome import Source, code_hash
 from brokers.ib.gateway import IbGateway
 from papertape.core.errors import ConfigError, DataError, UserError
 from papertape.core.model import Note, Severity
+from papertape.core.requests import ConfirmRequest
 from papertape.core.timers import NEVER
 from papertape.live import entries
 from papertape.live.assembly import Claim, LiveRun, assemble
@@ -146,7 +147,7 @@ def resume_run(
     now: int | None = None,
     until: int = NEVER,
     source: Source | None = None,
-    confirm: Callable[[str, float], None] | None = None,
+    confirm: Callable[[ConfirmRequest], None] | None = None,
     connect: Callable[[], IbGateway] | None = None,
     look: Callable[[], None] = lambda: None,
     locks: Path | None = None,

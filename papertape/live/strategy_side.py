@@ -169,9 +169,11 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def _order(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        ts = event.ts if isinstance(event, OrderChanged) else self.session.now
+        if isinstance(event, OrderAmended):
+            self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
+        ts = event.ts if isinstance(event, OrderChanged | OrderAmended) else self.session.now
         self._drive(self.session.hear(max(ts, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
@@ -208,13 +210,10 @@ class StrategySide:
         number = self.session.desk.adopt(event.request, event.ts)
         self.broker.adopt(event.request, number, event.number, event.ts)
 
-    def _amended(self, event: OrderAmended) -> None:
-        self.session.desk.book.requests[event.number - 1] = event.request
-        self.broker.amend(event.request, event.number, event.ts)
-
 
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     OrderChanged: StrategySide._order,
+    OrderAmended: StrategySide._order,
     OrderFilled: StrategySide._order,
     FeeKnown: StrategySide._order,
     FillCorrected: StrategySide._order,
@@ -226,5 +225,4 @@ _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     Trip: StrategySide._trip,
     AccountReady: StrategySide._ready,
     GuardOrdered: StrategySide._guard_order,
-    OrderAmended: StrategySide._amended,
 }

@@ -7,20 +7,25 @@ backtest, by the same code.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from brokers.ib.broker import marking_terms
+from brokers.ib.order_entries import DUST
 from brokers.ib.registry import Registry
 from brokers.marker import Marker
-from papertape.core.guard import Approved, Guard, GuardSettings, Refused
+from papertape.core.errors import ConfigError
+from papertape.core.guard import Approved, Basis, Guard, GuardSettings, Refused
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Side
 from papertape.core.orders import OrderRequest
 from papertape.core.series import Batch
 from papertape.core.state import QUOTE_FRESH_NS, State, Stop
-from papertape.core.timers import Timers
+from papertape.core.timers import NEVER, Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +40,36 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What the guard's limits were set to when the run first began: kept over a resume. -inf and 0 are off."""
+    """What the guard's limits were set to when the run first began: kept over a resume. -inf and 0 are off.
+
+    ``flows`` is what came into the account (or left it) since the run began without a trade, by currency; ``session``
+    the open of the session that a daily loss is measured from (UTC ns), 0 for the start of the run.
+    """
 
     floor: float = -math.inf
     peak_fraction: float = 0.0
     guard_peak: float = -math.inf
     start: float = math.nan
     """Net liquidation at the first reconciliation."""
+    flows: Mapping[str, float] = field(default_factory=dict)
+    session: int = 0
 
 
 class Supervisor:
-    """Guards one account. ``currencies`` begin with the base currency."""
+    """Guards one account. ``currencies`` begin with the base currency. ``opens`` are when sessions open (UTC ns).
+
+    Deposits and withdrawals are no profit and no loss: the books, and so net liquidation, are without those since the
+    run began. A cash floor is of the cash that there is.
+    """
 
     def __init__(
-        self, settings: GuardSettings, registry: Registry, currencies: Sequence[str], *, allow_short: bool
+        self,
+        settings: GuardSettings,
+        registry: Registry,
+        currencies: Sequence[str],
+        *,
+        allow_short: bool,
+        opens: Sequence[int] = (),
     ) -> None:
         self.settings = settings
         self.state = State(registry.most, len(currencies))
@@ -59,10 +80,22 @@ class Supervisor:
             replace(settings, cash_floor=floors), self.state, registry.instruments, known, allow_short=allow_short
         )
         self.start = math.nan
+        self.flows: dict[str, float] = {}
+        """Currency -> what came in (positive) or left since the run began, without a trade."""
+        self.opens = tuple(opens)
+        self.session = 0
+        """Open of the session that a daily loss is measured from; 0 for the start of the run."""
+        self._floors = floors
         self._registry = registry
         self._marker = Marker(marking_terms())
         self._marker.attach(self.state, Timers(), registry.instruments)
         self._has_begun = False
+        self._is_armed = False
+        self._kept: Thresholds | None = None
+        self._stock_value = 0.0
+        self._next_open = NEVER
+        self._is_opening = False
+        """Whether a session has opened and net liquidation was not known since."""
 
     # -- the books --------------------------------------------------------------------------------------------
 
@@ -85,39 +118,89 @@ class Supervisor:
         ``kept`` are the thresholds of a run that goes on. Raises ConfigError where a limit can not be armed.
         """
         self.sync()
-        self.ledger.open(dict(cash), dict(rates))
+        assert not self._has_begun, "the books are opened once"
+        self.flows = dict(kept.flows) if kept is not None else {}
+        own = {currency: cash.get(currency, 0.0) - self.flows.get(currency, 0.0) for currency in {*cash, *self.flows}}
+        unknown = sorted(name for name, amount in own.items() if amount and name not in self.ledger.currencies)
+        if unknown:
+            raise ConfigError(f"the account holds cash in {', '.join(unknown)}, in which this run keeps no books")
+        self.ledger.open(own, dict(rates))
         for j, (quantity, price) in positions.items():
             if quantity:
-                record = self.state.instruments[j]
-                if record["mark"] != record["mark"]:
-                    self.ledger.note_image(j, price, math.nan, math.nan, ts)
-                self.ledger.book_fill(j, quantity, price, 0.0, ts)
-        for currency, amount in cash.items():
-            k = self.ledger.currencies.index(currency)
-            self.ledger.deposit(currency, amount - float(self.state.cash[k]))
+                self._hold(j, quantity, price, ts)
         self._remark_all()
-        if self._has_begun:
-            return
+        self.state.account["peak"] = self.equity
         self._has_begun = True
-        account = self.state.account[0]
-        self.start = float(account["equity"])
-        account["peak"] = self.start
-        if kept is None:
-            self.guard.arm(stock_value)
+        self._kept, self._stock_value = kept, stock_value
+        begun = kept.session if kept is not None and kept.session else ts
+        self._next_open = next((each for each in self.opens if each > begun), NEVER)
+        self.session = kept.session if kept is not None else 0
+        self._shift_floors()
+        self._arm_where_known()
+
+    def _hold(self, j: int, quantity: float, price: float, ts: int) -> None:
+        """The account holds something since before: it costs no cash, and is marked at ``price`` until there is a newer."""
+        record = self.state.instruments[j]
+        record["quantity"], record["average_cost"] = quantity, price
+        record["low"] = record["high"] = price
+        account = self.state.account
+        account["held"] += 1
+        account["held_since"] = ts
+        if record["mark"] != record["mark"]:
+            self.ledger.note_image(j, price, math.nan, math.nan, ts)
         else:
+            self.ledger.note_image(j, math.nan, math.nan, math.nan, ts)
+
+    def _arm_where_known(self) -> None:
+        """Set the limits, once net liquidation is known: a limit on what is unknown would never trip."""
+        if not self._has_begun or self.equity != self.equity:
+            return
+        if self._is_armed:
+            if self._is_opening:
+                self.guard.open_session()
+                self._is_opening = False
+            return
+        self._is_armed = True
+        account, kept = self.state.account[0], self._kept
+        account["peak"] = account["equity"] = self.equity
+        if kept is not None:
             self.start = kept.start
             account["floor"], account["peak_fraction"] = kept.floor, kept.peak_fraction
             account["guard_peak"] = max(kept.guard_peak, float(account["guard_peak"]))
+            return
+        self.start = self.equity
+        if self.settings.basis is Basis.STOCK_VALUE and self._stock_value != self._stock_value:
+            raise ConfigError("guard basis stock_value: TWS does not say what the stock is worth; use net_liquidation")
+        self.guard.arm(self._stock_value)
+        self._is_opening = False
 
     def _remark_all(self) -> None:
         account = self.state.account
         account["equity"] = account["cash"] + self.state.tree[1]
 
     @property
+    def is_armed(self) -> bool:
+        """Whether the limits are set: as soon as net liquidation is known."""
+        return self._is_armed
+
+    @property
     def thresholds(self) -> Thresholds:
         """What the limits are set to now."""
         a = self.state.account[0]
-        return Thresholds(float(a["floor"]), float(a["peak_fraction"]), float(a["guard_peak"]), self.start)
+        floor, peak_fraction, peak = float(a["floor"]), float(a["peak_fraction"]), float(a["guard_peak"])
+        return Thresholds(floor, peak_fraction, peak, self.start, dict(self.flows), self.session)
+
+    @property
+    def is_breached(self) -> bool:
+        """Whether a limit is crossed now. What is unknown is no breach."""
+        if self._is_low():
+            return True
+        return any(self.cash(name) < floor for name, floor in self.guard.settings.cash_floor.items())
+
+    def _is_low(self) -> bool:
+        a = self.state.account[0]
+        equity = self.equity
+        return bool(equity < a["floor"] or (a["peak_fraction"] > 0.0 and equity < a["guard_peak"] * a["peak_fraction"]))
 
     @property
     def equity(self) -> float:
@@ -129,6 +212,10 @@ class Supervisor:
         if currency == "BASE":
             return float(self.state.account["cash"][0])
         return float(self.state.cash[self.ledger.currencies.index(currency)])
+
+    def rate(self, currency: str) -> float:
+        """Base currency per unit of a currency; NaN unknown."""
+        return float(self.state.rates[self.ledger.currencies.index(currency)])
 
     def quantity(self, j: int) -> float:
         """What the account holds of an instrument."""
@@ -146,21 +233,42 @@ class Supervisor:
         self.ledger.book_fill(j, signed_quantity, price, fee if fee == fee else 0.0, ts)
         return self.check(ts)
 
-    def pay(self, j: int, amount: float, ts: int) -> Trip | None:
-        """A fee that has come after its execution, or the difference that a correction makes (positive: paid)."""
-        self.ledger.deposit(self.ledger.instruments[j].currency, -amount)
+    def pay(self, j: int, amount: float, currency: str, ts: int) -> Trip | None:
+        """What an execution cost, in ``currency`` (empty or unknown to the books: the instrument's)."""
+        known = currency if currency in self.ledger.currencies else self.ledger.instruments[j].currency
+        self.ledger.deposit(known, -amount)
         return self.check(ts)
+
+    def flow(self, currency: str, amount: float, ts: int) -> Trip | None:
+        """Cash came into the account (negative: left it) without a trade: no profit and no loss, but a floor may be crossed."""
+        self.flows[currency] = self.flows.get(currency, 0.0) + amount
+        self._shift_floors()
+        return self.check(ts)
+
+    def _shift_floors(self) -> None:
+        """Cash floors are of the cash that there is; the books are without what came or left."""
+        floors = {}
+        for name, floor in self._floors.items():
+            if name == "BASE":
+                rates = dict(zip(self.ledger.currencies, self.state.rates, strict=True))
+                floors[name] = floor - sum(amount * float(rates[each]) for each, amount in self.flows.items())
+            else:
+                floors[name] = floor - self.flows.get(name, 0.0)
+        self.guard.settings = replace(self.guard.settings, cash_floor=floors)
 
     def note_image(self, j: int, last: float, bid: float, ask: float, ts: int) -> None:
         """Last known prices of an instrument; no event."""
         self.sync()
         self.ledger.note_image(j, last, bid, ask, ts)
         self._remark_all()
+        self._arm_where_known()
 
     def set_rate(self, currency: str, rate: float) -> None:
         """A new exchange rate, base currency per unit."""
         if currency in self.ledger.currencies and currency != self.ledger.base:
             self.ledger.set_rate(currency, rate)
+            self._shift_floors()
+            self._arm_where_known()
 
     # -- watching ---------------------------------------------------------------------------------------------
 
@@ -169,22 +277,35 @@ class Supervisor:
         self._marker.open_batch(batch)
         i, n, trip = 0, len(batch), None
         while i < n:
-            i, why = self._marker.advance(i, n, False)
+            self.pass_time(int(batch.ts[i]))
+            end = n if self._next_open > int(batch.ts[n - 1]) else int(np.searchsorted(batch.ts, self._next_open))
+            i, why = self._marker.advance(i, end, False)
             if why is Stop.TRIP and trip is None:
                 trip = self._trip(int(self.state.account["trip_ts"][0]), max(i - 1, 0))
         if self._marker.close_group() and trip is None:
             trip = self._trip(int(self.state.account["trip_ts"][0]), n - 1)
+        self._arm_where_known()
         return trip
 
+    def pass_time(self, now: int) -> bool:
+        """Where a trading session has opened by ``now``, the daily loss is measured from there; whether one has."""
+        if now < self._next_open:
+            return False
+        k = bisect.bisect_right(self.opens, now)
+        self.session = self.opens[k - 1]
+        self._next_open = self.opens[k] if k < len(self.opens) else NEVER
+        self._is_opening = True
+        self._arm_where_known()
+        return True
+
     def check(self, ts: int) -> Trip | None:
-        """The trip where a limit is crossed now, by a fill, a fee or a deposit rather than by a price."""
+        """The trip where a limit is crossed now, by a fill, a fee or a flow rather than by a price."""
+        self._arm_where_known()
         if self.guard.blocked or not self._has_begun:
             return None
-        a = self.state.account[0]
-        equity = self.equity
-        is_low = equity < a["floor"] or (a["peak_fraction"] > 0.0 and equity < a["guard_peak"] * a["peak_fraction"])
-        if is_low and not a["tripped"]:
-            a["tripped"], a["trip_ts"] = 1, ts
+        account = self.state.account
+        if self._is_low() and not account["tripped"][0]:
+            account["tripped"], account["trip_ts"] = 1, ts
         return self._trip(ts, 0) if self.guard.tripped_rule() else None
 
     def _trip(self, ts: int, at: int) -> Trip | None:
@@ -200,10 +321,6 @@ class Supervisor:
         self.guard.blocked = True
         self.guard.rule = self.guard.rule or rule
 
-    def open_session(self) -> None:
-        """A trading session opens: the daily loss is measured from here."""
-        self.guard.open_session()
-
     # -- judging orders ---------------------------------------------------------------------------------------
 
     def approve(
@@ -217,17 +334,34 @@ class Supervisor:
         j = request.instrument
         record = self.state.instruments[j]
         record["working_buy"], record["working_sell"] = working_buy, working_sell
-        if stale and not self._reduces(request):
-            return Refused("stale", f"no fresh data of {', '.join(stale)}, which is held; nothing that adds risk")
+        if stale and self._adds_risk(request, request.quantity, working_buy, working_sell):
+            return _stale(stale)
         return self.guard.approve(request, now, self.reference(j, now))
 
-    def approve_change(self, request: OrderRequest, old: OrderRequest, now: int, filled: float) -> Approved | Refused:
-        """Judge a changed order by what is left of it."""
-        return self.guard.approve_change(request, old, now, self.reference(request.instrument, now), filled)
+    def approve_change(
+        self,
+        request: OrderRequest,
+        old: OrderRequest,
+        now: int,
+        filled: float,
+        working_buy: float,
+        working_sell: float,
+        stale: Sequence[str] = (),
+    ) -> Approved | Refused:
+        """Judge a changed order by what is left of it. ``working_*`` are those of all orders, the old one among them."""
+        j = request.instrument
+        record = self.state.instruments[j]
+        record["working_buy"], record["working_sell"] = working_buy, working_sell
+        more = request.quantity - old.quantity
+        if stale and more > 0.0 and self._adds_risk(request, more, working_buy, working_sell):
+            return _stale(stale)
+        return self.guard.approve_change(request, old, now, self.reference(j, now), filled)
 
-    def _reduces(self, request: OrderRequest) -> bool:
+    def _adds_risk(self, request: OrderRequest, quantity: float, working_buy: float, working_sell: float) -> bool:
+        """Whether an order is more than what closes the position together with what works on its side."""
         held = self.quantity(request.instrument)
-        return held * request.side < 0.0 and request.quantity <= abs(held)
+        working = working_buy if request.side is Side.BUY else working_sell
+        return held * request.side >= 0.0 or quantity + (0.0 if request.group else working) > abs(held) + DUST
 
     def reference(self, j: int, now: int) -> float:
         """Middle of a fresh quote, else the last price while it is fresh; NaN unknown."""
@@ -249,3 +383,7 @@ class Supervisor:
                 request = OrderRequest(j, self._registry.symbols[j], side, size, tag="guard")
                 found.append(self.guard.approve_flattening(request))
         return found
+
+
+def _stale(symbols: Sequence[str]) -> Refused:
+    return Refused("stale", f"no fresh data of {', '.join(symbols)}, which is held; nothing that adds risk")

@@ -379,7 +379,7 @@ DECIMALS = st.one_of(
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=max(500, settings().max_examples), deadline=None)  # make soak: thousands
 @given(DECIMALS)
 def test_a_decimal_is_converted_to_the_very_double_that_python_makes_of_it(text: str) -> None:
     value = parsed(text)

@@ -39,7 +39,6 @@ from gateway.protocol.replies import (
     OrderStatus,
     Reply,
     TickPrice,
-    TickString,
     Time,
 )
 from gateway.protocol.wire import PREFIX_BYTES, FrameReader
@@ -209,24 +208,11 @@ def test_a_message_is_not_overtaken_by_that_of_another_order() -> None:
     ]
 
 
-def test_executions_of_two_orders_change_places() -> None:
-    bench = Bench('kind = "reorder"\nmessage = "execution"\nbehind = "execution"')
-    out = read(bench.send(bench.client(), execution(1), status(1), execution(2, "0002.01"), execution(3, "0003.01")))
-    assert [each.order_id for each in out if isinstance(each, Execution)] == [2, 1, 3]
-
-
 @pytest.mark.parametrize("kind", ["drop", "duplicate", 'delay"\nfor = "3s', 'reorder"\nbehind = "any'])
 def test_a_marker_of_lockstep_comes_once_and_in_its_place(kind: str) -> None:
     bench = Bench(f'kind = "{kind}"\nmessage = "any"\nnth = 2', marked=frozenset({1}))
     assert names(bench.send(bench.client(1), status(1), Time(5), Time(6))) == ["order-status", "time", "time"]
     assert names(bench.send(bench.client(2), Time(7))) != ["time"], "another client's time is no marker"
-
-
-def test_trades_of_rt_volume_are_counted_apart_from_other_texts() -> None:
-    bench = Bench('kind = "drop"\nmessage = "rt-volume"\nnth = 2')
-    texts = [TickString(1, kind, text) for kind, text in ((45, "1"), (48, "a"), (45, "2"), (48, "b"), (48, "c"))]
-    out = read(bench.send(bench.client(), *texts))
-    assert [each.value for each in out if isinstance(each, TickString)] == ["1", "a", "2", "c"]
 
 
 def test_a_message_that_nothing_overtakes_comes_at_last() -> None:

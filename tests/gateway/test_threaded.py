@@ -144,6 +144,7 @@ def test_a_client_may_be_waited_for_without_end() -> None:
             peer.ask(CurrentTime())
             await peer.until(lambda each: isinstance(each, replies.Time))
             await asyncio.sleep(0.06)
+        assert gateway.is_running
 
     with serve_in_thread(TAPE, SETTINGS, speed=None, lockstep=[7], deadline_s=math.inf) as gateway:
         talk(gateway, slow)

@@ -109,9 +109,9 @@ class Fuse:
 
 TURN = "after sending "
 """Where anything is sent that is neither an order nor a cancel; in lockstep each marker is answered."""
-_HEARD = {Execution: "execution", Commission: "commission", OpenOrder: "open order"}
-_TOLD = {OpenOrdersEnd: "open orders told", ExecutionsEnd: "executions told"}
-_SENT = {PlaceOrder: "order", CancelOrder: "cancel", AskOpenOrders: "asking"}
+_HEARD: dict[type, str] = {Execution: "execution", Commission: "commission", OpenOrder: "open order"}
+_TOLD: dict[type, str] = {OpenOrdersEnd: "open orders told", ExecutionsEnd: "executions told"}
+_SENT: dict[type, str] = {PlaceOrder: "order", CancelOrder: "cancel", AskOpenOrders: "asking"}
 PLACES = (
     *(f"{when} {kind}" for kind in ("Intended", "ChangeIntended", "Resumed") for when in ("before", "after")),
     "noted CancelIntended", "noted Said", "noted Expected", "flushed",
@@ -157,7 +157,7 @@ def _around(owner: type, name: str, place_of: Callable[..., str], fuse: Fuse) ->
         if place == "flush":
             fuse("flushed")
         if place in _HEARD.values() and fuse.place == f"flushed {place}":
-            self._journal.flush()
+            self.writer._journal.flush()
             fuse(f"flushed {place}")
         return found
 

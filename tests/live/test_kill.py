@@ -16,7 +16,7 @@ from tests.live.killed_run import ONCE, PLACES, TRIP_PLACES
 
 SEEDS = range(20) if SOAK else range(1)
 KILLS = 12
-TRIPS = {"strategy": "Falling", "guard": {"max_drawdown": 0.0005, "flatten": True}}
+TRIPS: dict[str, Any] = {"strategy": "Falling", "guard": {"max_drawdown": 0.0005, "flatten": True}}
 
 
 def play_with_kills(rig: Rig, drawn: random.Random, places: Sequence[str], turns: int = 0) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_the_gateway_says(seed: int
         assert len(run.fills["ts"]) == len([each for each in saved.executions if each.quantity])
         starts = [text for _, text in run.log if text.startswith("started with")]
         assert len(starts) >= 4, "what processes before the last one said is in the record"
-        assert run.custom["price"][0][0] < START + 3 * NS_PER_S
+        assert run.custom["price"][0][0] < START + 10 * NS_PER_S
         assert run.equity["ts"][0] < START + 10 * NS_PER_S
 
 

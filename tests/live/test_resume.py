@@ -26,7 +26,7 @@ from tests.live.kill_rig import ACCOUNT, SOAK, START, Forks, Rig, check_agrees, 
 from tests.live.killed_run import SYMBOLS, Busy, result_of, settings_of
 
 NOWHERE = Address("127.0.0.1", 1)
-TRIPS = {"strategy": "Falling", "guard": {"max_drawdown": 0.0005, "flatten": True}}
+TRIPS: dict[str, Any] = {"strategy": "Falling", "guard": {"max_drawdown": 0.0005, "flatten": True}}
 
 
 @pytest.fixture(scope="module")

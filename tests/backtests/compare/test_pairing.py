@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backtests.compare.alignment import Decisions, align
@@ -271,7 +271,6 @@ def variations(draw: st.DrawFn) -> tuple[RunRecord, RunRecord]:
 NEGATED = (Cause.PRICE, Cause.TIMING, Cause.FEE, Cause.CARRIED, Cause.MARK, Cause.OTHER)
 
 
-@settings(max_examples=200)
 @given(st.one_of(st.tuples(RUNS, RUNS), variations()))
 def test_the_causes_of_any_two_runs_add_up_to_their_difference(runs: tuple[RunRecord, RunRecord]) -> None:
     a, b = runs
@@ -284,7 +283,6 @@ def test_the_causes_of_any_two_runs_add_up_to_their_difference(runs: tuple[RunRe
             assert math.fsum(pairing.fills[column][lines]) == pytest.approx(causes[cause], abs=1e-12 * scale)
 
 
-@settings(max_examples=200)
 @given(st.one_of(st.tuples(RUNS, RUNS), variations()))
 def test_the_causes_of_the_window_are_the_profits_that_fills_and_marks_give(runs: tuple[RunRecord, RunRecord]) -> None:
     """The identity without its remainder: on runs whose stored result is that of their fills, OTHER is rounding."""
@@ -294,7 +292,6 @@ def test_the_causes_of_the_window_are_the_profits_that_fills_and_marks_give(runs
         assert abs(pairing.causes[Cause.OTHER]) <= math.ulp(a.final_equity) + math.ulp(b.final_equity)
 
 
-@settings(max_examples=200)
 @given(st.one_of(st.tuples(RUNS, RUNS), variations()))
 def test_swapping_the_runs_negates_each_cause_and_swaps_missed_and_extra(runs: tuple[RunRecord, RunRecord]) -> None:
     a, b = runs
@@ -361,7 +358,6 @@ SEQUENCES = st.lists(
 ).map(lambda rows: decisions([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]))
 
 
-@settings(max_examples=300)
 @given(SEQUENCES, SEQUENCES, st.sampled_from([0, 5, 16, 100]))
 def test_no_alignment_is_closer_than_the_one_found(a: Decisions, b: Decisions, tolerance: int) -> None:
     pairs = align(a, b, tolerance)
@@ -371,7 +367,6 @@ def test_no_alignment_is_closer_than_the_one_found(a: Decisions, b: Decisions, t
     assert sum(values) == best_by_trying_all(a, b, tolerance)
 
 
-@settings(max_examples=300)
 @given(SEQUENCES, SEQUENCES, st.sampled_from([0, 5, 16, 100]))
 def test_an_alignment_is_the_same_the_other_way_round(a: Decisions, b: Decisions, tolerance: int) -> None:
     assert align(b, a, tolerance) == [(j, i) for i, j in align(a, b, tolerance)]
