@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,6 +23,7 @@ from papertape.core.model import NS_PER_S
 from papertape.core.series import Tape
 from papertape.live import entries
 from papertape.live.journal import FILE_NAME, read_journal
+from tests.live.crashing import KILLED, PATIENCE_S
 from tests.live.killed_run import RESULT, SYMBOLS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +31,6 @@ START = 1_717_421_400 * NS_PER_S
 """2024-06-03 09:30 in New York."""
 CASH = 100_000.0
 ACCOUNT = "DU1234567"
-KILLED = -signal.SIGKILL
-PATIENCE_S = 60.0
 
 
 def tape(seconds: int = 40, seed: int = 1, drift: float = 0.0, begin: int = START) -> Tape:
@@ -95,11 +92,12 @@ class Rig:
         self.folder = folder
         self.store = folder / "account.sqlite"
         self.last = max(int(series.ts[-1]) for series in played.series)
+        speed = settings.get("speed")
         self.gateway: SimulatedGateway = serve_in_thread(
             played,
             account_settings(),
-            speed=None,
-            lockstep=[1],
+            speed=speed,
+            lockstep=() if speed else [1],
             start=start,
             end=self.last + 5 * NS_PER_S,
             store=self.store,
@@ -197,5 +195,3 @@ def check_agrees(saved: Saved, result: Mapping[str, Any], folder: Path) -> None:
     assert abs(saved.balances.get("USD", CASH) - result["guarded_cash"]) < 0.02, "TWS tells cash in cents"
 
 
-SOAK = bool(os.environ.get("PAPERTAPE_SOAK"))
-"""Whether to try every case (``make soak``), or a sample of them."""

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,10 +169,15 @@ def _around(owner: type, name: str, place_of: Callable[..., str], fuse: Fuse) ->
 
 
 def settings_of(plan: dict[str, Any]) -> LiveSettings:
-    """Settings for the gateway of the tests, in lockstep."""
-    guard = GuardSettings(stale_s=0.0, **plan.get("guard", {}))
-    return LiveSettings(in_lockstep=True, messages_per_s=0, guard=guard, client_id=plan.get("client_id", 1),
-                        at_end=AtEnd(plan.get("at_end", "cancel")))  # fmt: skip
+    """Settings for the gateway of the tests: in lockstep, or some times as fast as the clock."""
+    speed = plan.get("speed")
+    pace: dict[str, Any] = {"speed": speed} if speed else {"in_lockstep": True, "messages_per_s": 0}
+    return LiveSettings(
+        guard=GuardSettings(stale_s=0.0, **plan.get("guard", {})),
+        client_id=plan.get("client_id", 1),
+        at_end=AtEnd(plan.get("at_end", "cancel")),
+        **pace,
+    )
 
 
 def made(plan: dict[str, Any]) -> LiveRun:
@@ -242,14 +248,18 @@ def serve() -> None:
     """Execute plans until there are no more."""
     warm_up()
     for line in sys.stdin:
+        plan = json.loads(line)
         child = os.fork()
         if not child:
             status = 1
             try:
-                execute(json.loads(line))
+                execute(plan)
                 status = 0
             finally:
                 os._exit(status)
+        if plan.get("after_s"):
+            time.sleep(plan["after_s"])
+            os.kill(child, signal.SIGKILL)
         _, ended = os.waitpid(child, 0)
         os.write(1, f"{os.waitstatus_to_exitcode(ended)}\n".encode())
 

@@ -11,9 +11,11 @@ import pytest
 
 from papertape.core.model import NS_PER_S
 from papertape.runs import open_run
-from tests.live.kill_rig import SOAK, START, Forks, Rig, check_agrees, tape
+from tests.live.crashing import SOAK
+from tests.live.kill_rig import START, Forks, Rig, check_agrees, tape
 from tests.live.killed_run import ONCE, PLACES, TRIP_PLACES
 
+pytestmark = pytest.mark.soak
 SEEDS = range(20) if SOAK else range(1)
 KILLS = 12
 TRIPS: dict[str, Any] = {"strategy": "Falling", "guard": {"max_drawdown": 0.0005, "flatten": True}}
@@ -61,4 +63,19 @@ def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(
         assert result["trip"], "the guard was to trip"
         assert rig.kills >= 3
         assert result["positions"] == {}, "what it held was closed"
+        check_agrees(rig.account(), result, rig.run)
+
+
+@pytest.mark.parametrize("seed", range(6) if SOAK else range(1))
+def test_killed_at_any_moment_while_the_market_goes_on(seed: int, forks: Forks, tmp_path: Path) -> None:
+    """Both halves in their threads, and a market that does not wait for anybody."""
+    drawn = random.Random(seed)
+    seconds, speed = (240, 8) if SOAK else (36, 8)
+    with Rig(forks, tmp_path, tape(seconds, seed), speed=speed) as rig:
+        while rig.gateway.now < rig.last - 14 * NS_PER_S:
+            assert rig.play(after_s=drawn.uniform(0.3, 1.2)) is None
+        result = rig.play_to_its_end()
+        assert result.get("error") is None
+        assert result["halted"] == result["trip"] == ""
+        assert rig.kills >= 2
         check_agrees(rig.account(), result, rig.run)

@@ -22,7 +22,8 @@ from papertape.live.journal import FILE_NAME, Journal, read_journal
 from papertape.live.lock import RunLock
 from papertape.live.settings import Address, LiveSettings
 from papertape.runs import open_run
-from tests.live.kill_rig import ACCOUNT, SOAK, START, Forks, Rig, check_agrees, intended_refs, play_alone, tape
+from tests.live.crashing import SOAK
+from tests.live.kill_rig import ACCOUNT, START, Forks, Rig, check_agrees, intended_refs, play_alone, tape
 from tests.live.killed_run import SYMBOLS, Busy, result_of, settings_of
 
 NOWHERE = Address("127.0.0.1", 1)
@@ -121,6 +122,7 @@ def test_an_order_is_never_sent_again_by_a_replay(resumed: LiveRun) -> None:
 # -- what the journal lost ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.soak
 def test_a_journal_that_lost_its_end_at_any_byte_gives_the_run_as_it_was_before(killed: Path, tmp_path: Path) -> None:
     """Of the write-ahead log any number of bytes at the end may not have reached the disk."""
     log = killed / f"{FILE_NAME}-wal"
