@@ -147,6 +147,8 @@ def resume_run(
     now: int | None = None,
     until: int = NEVER,
     source: Source | None = None,
+    simulated: Mapping[str, Any] | None = None,
+    named: Sequence[str] | None = None,
     confirm: Callable[[ConfirmRequest], None] | None = None,
     connect: Callable[[], IbGateway] | None = None,
     look: Callable[[], None] = lambda: None,
@@ -186,6 +188,8 @@ def resume_run(
         journal.close()
         claim.release()
         raise
+    run.simulated = simulated or {}
+    run.named = symbols if named is None else named
     run.notes += _notes(outline, told)
     return run
 
