@@ -41,7 +41,6 @@ from papertape.live.supervisor import Supervisor, Thresholds, Trip
 from papertape.live.trip import TripSequence
 from papertape.live.writer import EntryWriter
 
-PEAK_EVERY_NS = 10 * NS_PER_S
 LOOK_EVERY_NS = NS_PER_S
 _MARKET = (events.TradeTick, events.QuoteTick, events.BarClosed)
 
@@ -107,7 +106,6 @@ class Adapter:
             say=self.say, is_ready=lambda: ib.is_ready, speed=1.0 if ib.settings.in_lockstep else ib.settings.speed,
         )  # fmt: skip
         self._claim = claim
-        self._is_arming_noted = False
         self._connect = connect
         self._registry = registry
         self._clock = clock
@@ -117,7 +115,7 @@ class Adapter:
         self._watched: set[int] = set()
         self._asked_ns = 0
         self._last_ts = 0
-        self._peak_at = self._looked_at = 0
+        self._looked_at = 0
         self._has_begun = False
         registry.currencies = frozenset(supervisor.ledger.currencies)
 
@@ -180,33 +178,11 @@ class Adapter:
         self.pass_on(now)
         if not self._has_begun:
             return
-        if self.supervisor.is_armed and not self._is_arming_noted:
-            self._note_arming(now)
-        if self.supervisor.pass_time(now):
-            self._note_peak(now)
+        self.books.note_limits(now, at_once=self.supervisor.pass_time(now))
         self.safeguard.advance(now)
         if now - self._looked_at >= LOOK_EVERY_NS:
             self._looked_at = now
             self._look_at_account(now)
-        if now - self._peak_at >= PEAK_EVERY_NS:
-            self._note_peak(now)
-
-    def _note_arming(self, now: int) -> None:
-        """What the limits were set to is kept over a resume: a limit must not be lost because it was armed late."""
-        self._is_arming_noted = True
-        set_to = self.supervisor.thresholds
-        armed = entries.Armed(set_to.floor, set_to.peak_fraction, set_to.guard_peak, set_to.start)
-        self.writer.commit(now, armed)
-
-    def _note_peak(self, now: int) -> None:
-        self._peak_at = now
-        if not self.supervisor.is_armed:
-            return
-        account = self.supervisor.state.account[0]
-        peak = entries.Peak(
-            float(account["guard_peak"]), self.supervisor.equity, float(account["floor"]), self.supervisor.session
-        )
-        self.writer.note(now, peak)
 
     def disconnect(self, reason: str) -> None:
         """Close the connection; the session decides whether another is made."""
@@ -445,12 +421,8 @@ class Adapter:
         self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
 
     def _note_ended(self, ask: asks.NoteEnded, now: int) -> None:
-        text = "its parent order had ended"
-        refusal = entries.Refusal(ask.number, "parent", text, ask.request, ask.decided, ask.arrival)
-        self.writer.note(now, refusal)
-
-    def _said(self, said: entries.Said, now: int) -> None:
-        self.writer.note(now, said)
+        why = ("parent", "its parent order had ended")
+        self.writer.note(now, entries.Refusal(ask.number, *why, ask.request, ask.decided, ask.arrival))
 
     def _put_asked(self, ask: asks.Put, now: int) -> None:
         self.ib.queries.put(ask.request, now)
@@ -516,7 +488,7 @@ _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {
 }
 _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
     asks.NoteEnded: Adapter._note_ended,
-    entries.Said: Adapter._said,
+    entries.Said: lambda adapter, said, now: adapter.writer.note(now, said),
     asks.CancelOrder: Adapter._cancel_asked,
     asks.ModifyOrder: Adapter._modify_asked,
     asks.Know: Adapter._know_asked,
