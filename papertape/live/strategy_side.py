@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -33,6 +34,7 @@ from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
+from papertape.live.sayings import Sayings
 from papertape.live.supervisor import Trip
 
 SLOW_HANDLER_S = 0.05
@@ -50,11 +52,13 @@ class StrategySide:
         registry: Registry,
         asks: Asks,
         wake: Callable[[], None],
+        sayings: Sayings,
     ) -> None:
         self.session = session
         self.feed = feed
         self.broker = broker
         self.asks = asks
+        self.sayings = sayings
         self.busy_since_s = 0.0
         self.busy_in = ""
         self.slow_handlers = 0
@@ -75,7 +79,13 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned, before another is called."""
+        """Call each handler in turn; what it asked for is handed on when it has returned, before another.
+
+        Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
+        """
+        if not self.has_begun:
+            deque(wakes, maxlen=0)
+            return
         for handler, event in wakes:
             if self._owes_wake:
                 self._wake_adapter()
@@ -106,9 +116,17 @@ class StrategySide:
         """The account is known: the first time the books open, and the strategy starts."""
         self.open(event.cash, event.rates)
         if not self.has_begun:
+            self._watch_what_is_there()
             self.has_begun = True
-            self.began_ts = self._now
+            self.began_ts = self.began_ts or self._now
             self._drive(self.session.begin(self._now))
+
+    def _watch_what_is_there(self) -> None:
+        """Have what a resumed run holds or has ordered delivered, as it was before."""
+        records = self.session.state.instruments
+        for j in range(len(self.session.symbols)):
+            if records["quantity"][j] != 0.0 or records["head"][j] >= 0:
+                self.session.watchlist.watch(j, self._now)
 
     def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Open the books with the account's cash, once."""
@@ -147,6 +165,16 @@ class StrategySide:
             self._drive(self.session.pass_until(now))
         if self._owes_wake:
             self._wake_adapter()
+        if self.has_begun and self.sayings.due(now):
+            self._say()
+
+    def _say(self) -> None:
+        """Have what is new of log, series and equity journaled."""
+        said = self.sayings.collect(self.events, self.began_ts)
+        if said is not None:
+            self.asks.post(said)
+            if self.asks.flush():
+                self._wake()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
@@ -201,6 +229,7 @@ class StrategySide:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
 
     def _guard_order(self, event: GuardOrdered) -> None:
+        self.sync()
         number = self.session.desk.adopt(event.request, event.ts)
         self.broker.adopt(event.request, number, event.number, event.ts)
 
