@@ -16,6 +16,7 @@ from brokers.ib.events import (
     AccountReady,
     Answered,
     DataChanged,
+    DataKind,
     FeeKnown,
     FillCorrected,
     GuardOrdered,
@@ -33,6 +34,7 @@ from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
+from papertape.live.price_track import Prices
 from papertape.live.supervisor import Trip
 
 SLOW_HANDLER_S = 0.05
@@ -63,6 +65,7 @@ class StrategySide:
         self.is_open = False
         self.began_ts = 0
         self.starting_equity = math.nan
+        self.prices = Prices()
         self._now = 0
         self._registry = registry
         self._wake = wake
@@ -118,6 +121,7 @@ class StrategySide:
         for item in items:
             if isinstance(item, Batch):
                 self.events += len(item)
+                self.prices.take(item)
                 self._drive(self.session.step(item))
             else:
                 take = _TAKEN.get(type(item))
@@ -168,11 +172,13 @@ class StrategySide:
 
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
-            self.session.log.note("unknown_instrument", event.failure)
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"unknown_{symbol}", f"{symbol}: {event.failure}")
 
     def _data(self, event: DataChanged) -> None:
-        symbol = self.session.symbols[event.instrument]
-        self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
+        if event.kind not in (DataKind.LIVE, DataKind.UNKNOWN):  # where live data come from, the run says at its end
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
 
     def _trip(self, trip: Trip) -> None:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
