@@ -381,6 +381,9 @@ class IbOrders:
 
     def settle(self, entry: Entry) -> None:
         """What the executions so far make of the order's status."""
+        if entry.change is not None and entry.filled > 0.0 and entry.remaining <= DUST:  # whichever terms it worked on
+            entry.change = None
+            entry.request = _with_quantity(entry.request, entry.filled)
         if entry.filled >= entry.request.quantity - DUST and entry.change is None:
             if not entry.untold:
                 entry.status = OrderStatus.FILLED

@@ -43,6 +43,11 @@ def statuses(linked: Linked, number: int = 1) -> list[OrderStatus]:
     return [each.status for each in linked.happened(OrderChanged) if each.number == number]
 
 
+def now(entry: Entry) -> OrderStatus:
+    """Status of an order as it is now."""
+    return entry.status
+
+
 def halts(linked: Linked) -> list[str]:
     return [each.text for each in linked.happened(Notice) if each.halts]
 
@@ -76,7 +81,7 @@ def test_the_recorded_order_of_messages_fills_once_with_its_fee(first: str) -> N
     linked.tell(*linked.tws.fill(entry.order_id, 10.0, 10.5, 0.7))
     assert statuses(linked) == [Status.SUBMITTED]
     assert linked.fills == [(10.0, 10.5, 0.7)]
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
     assert linked.ib.orders.working() == []
     assert linked.ib.orders.positions == {0: 10.0}
 
@@ -87,7 +92,7 @@ def test_statuses_that_are_missing_or_repeated_change_no_fill() -> None:
     execution, _, state, fee = linked.tws.fill(entry.order_id, 10.0)
     linked.tell(state, state, state, execution, execution, fee, fee, state)
     assert linked.fills == [(10.0, 10.0, 1.0)]
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 def test_a_status_that_tells_of_fills_has_their_executions_asked_for() -> None:
@@ -95,12 +100,12 @@ def test_a_status_that_tells_of_fills_has_their_executions_asked_for() -> None:
     entry = linked.working_order()
     state = linked.tws.fill(entry.order_id, 10.0)[2]
     linked.tell(state)
-    assert entry.status is not Status.FILLED
+    assert now(entry) is not Status.FILLED
     asked = len(linked.sent_of(c.AskExecutions))
     linked.wait(3)
     assert len(linked.sent_of(c.AskExecutions)) == asked + 1
     assert linked.fills == [(10.0, 10.0, 1.0)]
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 def test_fills_that_tws_claims_and_never_tells_stop_new_orders() -> None:
@@ -119,7 +124,7 @@ def test_an_execution_before_the_open_order_belongs_to_it_by_its_reference() -> 
     messages = linked.tws.fill(entry.order_id, 10.0)
     linked.tell(messages[0], messages[3], placed.open_order(), placed.state())
     assert linked.fills == [(10.0, 10.0, 1.0)]
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 def test_an_execution_under_an_unknown_order_id_is_never_made_an_order_of_ours() -> None:
@@ -143,7 +148,9 @@ def test_an_execution_without_reference_is_ours_by_its_permanent_id_and_not_by_a
     assert isinstance(execution, r.Execution)
     bare = msgspec.structs.replace(execution, order_ref="", order_id=0)
     linked.tell(bare)
-    strange = msgspec.structs.replace(bare, exec_id="0000e0d5.7.01.01", perm_id=5, order_id=entry.order_id, client_id=99)
+    strange = msgspec.structs.replace(
+        bare, exec_id="0000e0d5.7.01.01", perm_id=5, order_id=entry.order_id, client_id=99
+    )
     linked.tell(strange)
     assert linked.ib.orders.positions == {0: 4.0}
 
@@ -175,7 +182,7 @@ def test_a_commission_that_never_comes_holds_a_fill_back_for_half_a_second_and_n
     ((quantity, _, fee),) = linked.fills
     assert quantity == 10.0
     assert math.isnan(fee)
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 def test_a_commission_that_comes_late_corrects_what_was_told() -> None:
@@ -295,7 +302,7 @@ def test_warnings_are_no_cancels(code: int) -> None:
     linked = ready()
     entry = linked.working_order()
     linked.tell(error(entry, code, "a warning"))
-    assert entry.status is Status.SUBMITTED
+    assert now(entry) is Status.SUBMITTED
     assert linked.ib.is_ready
     assert [each.text for each in linked.happened(Notice)] == ["order 1: a warning"]
 
@@ -304,7 +311,7 @@ def test_a_code_in_no_table_about_an_order_halts_and_leaves_the_order_as_it_is()
     linked = ready()
     entry = linked.working_order()
     linked.tell(error(entry, 55_555, "something new"))
-    assert entry.status is Status.SUBMITTED
+    assert now(entry) is Status.SUBMITTED
     assert halts(linked) == ["order 1: something new"]
 
 
@@ -320,7 +327,7 @@ def test_103_duplicate_id_gives_the_order_another_one_and_it_works_once() -> Non
     assert [each.order_id for each in linked.sent_of(c.PlaceOrder)] == [first, entry.order_id]
     assert list(linked.tws.orders) == [entry.order_id]
     linked.tell(*linked.tws.fill(entry.order_id, 10.0))
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 def test_103_again_and_again_ends_in_a_rejection() -> None:
@@ -332,7 +339,7 @@ def test_103_again_and_again_ends_in_a_rejection() -> None:
             break
         linked.tell(error(entry, 103, "Duplicate order id"))
         linked.settle()
-    assert entry.status is Status.REJECTED
+    assert now(entry) is Status.REJECTED
     assert len(linked.sent_of(c.PlaceOrder)) == 6
 
 
@@ -352,7 +359,7 @@ def test_10148_of_a_filled_order_resolves_into_its_fills() -> None:
     linked.tws.fill(entry.order_id, 10.0)  # nothing of that was told
     linked.tell(error(entry, 10_148, "OrderId 1 that needs to be cancelled cannot be cancelled, state: Filled."))
     linked.wait(3)
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
     assert linked.fills == [(10.0, 10.0, 1.0)]
 
 
@@ -361,7 +368,7 @@ def test_10148_of_a_cancelled_order_resolves_into_its_end() -> None:
     entry = linked.working_order()
     linked.ib.orders.cancel(1)
     linked.tell(error(entry, 10_148, "OrderId 1 that needs to be cancelled cannot be cancelled, state: Cancelled."))
-    assert entry.status is Status.CANCELLED
+    assert now(entry) is Status.CANCELLED
 
 
 def test_10147_of_an_order_that_never_arrived_resolves_into_that() -> None:
@@ -372,7 +379,7 @@ def test_10147_of_an_order_that_never_arrived_resolves_into_that() -> None:
     linked.settle()
     linked.tell(error(entry, 10_147, "OrderId 1 that needs to be cancelled is not found."))
     linked.wait(8)
-    assert entry.status is Status.REJECTED
+    assert now(entry) is Status.REJECTED
     assert statuses(linked)[-1] is Status.REJECTED
     assert linked.ib.is_ready
 
@@ -384,7 +391,7 @@ def test_161_leaves_an_order_working_that_could_not_be_cancelled() -> None:
     linked.tell(error(entry, 161, "Cancel attempted when order is not in a cancellable state."))
     assert linked.happened(OrderChanged)[-1].is_cancel_refused
     linked.wait(8)
-    assert entry.status is Status.SUBMITTED
+    assert now(entry) is Status.SUBMITTED
     assert linked.ib.orders.cancel(1)
 
 
@@ -393,11 +400,11 @@ def test_a_fill_that_crosses_the_cancel_counts() -> None:
     entry = linked.working_order()
     linked.ib.orders.cancel(1)
     linked.tell(error(entry, 202, "Order Canceled"))
-    assert entry.status is Status.CANCELLED
+    assert now(entry) is Status.CANCELLED
     linked.tell(*linked.tws.fill(entry.order_id, 10.0))
     assert linked.ib.orders.positions == {0: 10.0}
     assert linked.fills == [(10.0, 10.0, 1.0)]
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
     assert halts(linked) == []
 
 
@@ -408,7 +415,7 @@ def test_inactive_of_a_fill_or_kill_is_a_cancel(tif: TimeInForce) -> None:
     placed = linked.tws.orders[entry.order_id]
     placed.status = "Inactive"
     linked.tell(placed.open_order(), placed.state())
-    assert entry.status is Status.CANCELLED
+    assert now(entry) is Status.CANCELLED
 
 
 def test_a_status_that_contradicts_an_end_is_asked_about_and_a_late_one_halts_nothing() -> None:
@@ -419,7 +426,7 @@ def test_a_status_that_contradicts_an_end_is_asked_about_and_a_late_one_halts_no
     linked.tws.orders[entry.order_id].status = "Cancelled"
     linked.tell(linked.tws.orders[entry.order_id].state(), late)
     linked.wait(8)
-    assert entry.status is Status.CANCELLED
+    assert now(entry) is Status.CANCELLED
     assert linked.ib.is_ready
     assert halts(linked) == []
 
@@ -462,13 +469,13 @@ def test_a_change_that_is_refused_leaves_the_order_as_it_was(code: int) -> None:
     linked.settle()
     linked.tell(error(entry, code, "no"))
     linked.settle()
-    assert entry.status is Status.SUBMITTED
+    assert now(entry) is Status.SUBMITTED
     assert (entry.request.quantity, entry.request.limit_price) == (10.0, 9.0)
     assert linked.happened(OrderAmended)[-1].request.quantity == 10.0
     linked.tell(*linked.tws.fill(entry.order_id, 5.0))
-    assert entry.status is Status.PARTIALLY_FILLED
+    assert now(entry) is Status.PARTIALLY_FILLED
     linked.tell(*linked.tws.fill(entry.order_id, 5.0))
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 def test_a_change_that_a_break_swallowed_is_taken_back() -> None:
@@ -482,6 +489,17 @@ def test_a_change_that_a_break_swallowed_is_taken_back() -> None:
     assert entry.change is None
     assert entry.request.quantity == 10.0
     assert linked.ib.is_ready
+
+
+def test_a_change_that_fills_before_it_is_shown_ends_the_order() -> None:
+    linked = ready()
+    entry = linked.working_order(limit_price=9.0)
+    linked.ib.orders.modify(1, request(quantity=12.0, limit_price=11.0))
+    linked.settle()
+    execution, _, _, fee = linked.tws.fill(entry.order_id, 12.0)
+    linked.tell(execution, fee)
+    assert now(entry) is Status.FILLED
+    assert linked.ib.orders.working() == []
 
 
 def test_two_permanent_ids_under_one_reference_leave_only_the_last() -> None:
@@ -508,7 +526,7 @@ def test_what_a_group_takes_off_an_order_is_its_new_quantity() -> None:
     linked.tell(placed.open_order())
     assert entry.request.quantity == 6.0
     linked.tell(*linked.tws.fill(entry.order_id, 6.0))
-    assert entry.status is Status.FILLED
+    assert now(entry) is Status.FILLED
 
 
 # -- breaks ---------------------------------------------------------------------------------------------------
@@ -518,10 +536,10 @@ def test_time_out_while_sending_makes_the_order_unknown_and_not_failed() -> None
     linked = ready()
     entry = linked.order()
     linked.break_off("TWS took no request for 5 s; the state of the last is unknown")
-    assert entry.status is Status.UNKNOWN
+    assert now(entry) is Status.UNKNOWN
     assert linked.ib.orders.working() == [entry]
     linked.come_back()
-    assert entry.status is Status.SUBMITTED
+    assert now(entry) is Status.SUBMITTED
     assert len(linked.sent_of(c.PlaceOrder)) == 1
 
 
@@ -532,7 +550,7 @@ def test_crash_between_journal_and_send_never_sends_again_before_or_after_everyt
     linked.connect()
     linked.wait(4)
     assert linked.sent_of(c.PlaceOrder) == []
-    assert entry.status is Status.REJECTED
+    assert now(entry) is Status.REJECTED
     assert linked.happened(OrderChanged)[-1].text == "it never reached TWS"
 
 
@@ -542,7 +560,7 @@ def test_crash_between_send_and_acknowledgement_finds_the_order_open() -> None:
     entry.is_sent = True
     linked.tws.place(c.PlaceOrder(5, contract(), entry.terms))
     linked.connect()
-    assert entry.status is Status.SUBMITTED
+    assert now(entry) is Status.SUBMITTED
     assert linked.sent_of(c.PlaceOrder) == []
 
 
@@ -552,7 +570,7 @@ def test_an_order_that_had_not_left_when_the_connection_broke_never_did() -> Non
     linked.ib.orders.send(entry)
     linked.break_off()
     linked.events += linked.ib.take_events()
-    assert entry.status is Status.REJECTED
+    assert now(entry) is Status.REJECTED
     linked.come_back()
     assert linked.sent_of(c.PlaceOrder) == []
 
@@ -562,12 +580,10 @@ def test_a_parent_whose_exits_had_not_left_is_cancelled_after_the_break() -> Non
     parent = linked.ib.orders.admit(1, request(limit_price=9.0), transmit=False)
     linked.ib.orders.send(parent)
     linked.settle()
-    child = linked.ib.orders.admit(
-        2, request(Side.SELL, type=OrderType.STOP, stop_price=8.0, parent=1), transmit=True
-    )
+    child = linked.ib.orders.admit(2, request(Side.SELL, type=OrderType.STOP, stop_price=8.0, parent=1), transmit=True)
     linked.ib.orders.send(child)
     linked.break_off()
-    assert child.status is Status.REJECTED
+    assert now(child) is Status.REJECTED
     linked.come_back()
     assert [each.order_id for each in linked.sent_of(c.CancelOrder)] == [parent.order_id]
 
@@ -598,7 +614,7 @@ def test_an_order_that_ended_inside_a_break_ends_by_the_completed_orders() -> No
     linked.break_off()
     linked.tws.orders[entry.order_id].status = "Cancelled"
     linked.come_back()
-    assert entry.status is Status.CANCELLED
+    assert now(entry) is Status.CANCELLED
     assert linked.ib.is_ready
 
 
@@ -609,7 +625,7 @@ def test_an_acknowledged_order_that_tws_no_longer_knows_halts() -> None:
     linked.tws.forgets.add(entry.order_id)
     linked.come_back()
     assert linked.happened(Mismatch)[0].rows == (("order 1 (pt-run1-1)", "unknown", "unknown to TWS"),)
-    assert entry.status is Status.UNKNOWN
+    assert now(entry) is Status.UNKNOWN
 
 
 def test_a_completed_order_that_filled_more_than_its_executions_halts() -> None:
@@ -628,9 +644,9 @@ def test_an_order_of_which_nothing_is_heard_is_asked_about() -> None:
     linked.takes_orders = False
     entry = linked.order()
     linked.wait(9)
-    assert entry.status is Status.PENDING_SUBMIT
+    assert now(entry) is Status.PENDING_SUBMIT
     linked.wait(8)
-    assert entry.status is Status.REJECTED
+    assert now(entry) is Status.REJECTED
     assert linked.ib.is_ready
 
 
@@ -770,7 +786,7 @@ def test_any_order_of_messages_ends_in_the_same_fills_position_and_status(
     true = {each.exec_id: (each.quantity, each.price) for each in linked.tws.executions.values()}
     assert latest == true
     assert max(Counter(each.exec_id for each in linked.happened(OrderFilled)).values(), default=1) == 1
-    assert entry.status is _final(end, parts)
+    assert now(entry) is _final(end, parts)
     assert [each.order_id for each in linked.sent_of(c.PlaceOrder)] == [entry.order_id]
     assert halts(linked) == []
     assert linked.happened(Mismatch) == []
@@ -791,6 +807,7 @@ def test_thousands_of_orders_leave_nothing_behind_that_each_message_walks_over()
         entry = linked.ib.orders.admit(number, request(j=number % 3))
         linked.ib.orders.send(entry)
         (sent,) = linked.ib.take_commands(linked.now)
+        assert isinstance(sent, c.PlaceOrder)
         linked.tws.place(sent)
         linked.tell(*linked.tws.fill(entry.order_id, 10.0))
     orders = linked.ib.orders
