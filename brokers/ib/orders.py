@@ -87,15 +87,6 @@ class IbOrders:
         self._now = 0
 
     @property
-    def zone(self) -> str:
-        """TWS's own time zone, in which it writes times that name none."""
-        return self.fills.zone
-
-    @zone.setter
-    def zone(self, zone: str) -> None:
-        self.fills.zone = zone
-
-    @property
     def known_executions(self) -> dict[str, tuple[int, float]]:
         """Root -> (revision, signed quantity) of every execution of the account that was heard."""
         return self.fills.known
@@ -130,7 +121,7 @@ class IbOrders:
             oca_group=f"{self.run_id}-{request.group}" if request.group else "",
             transmit=transmit,
             min_tick=self._min_tick(request.instrument),
-            zone=self.zone,
+            zone=self.fills.zone,
         )
 
     def send(self, entry: Entry) -> None:

@@ -43,7 +43,7 @@ def tape() -> Tape:
 class Busy(Strategy):
     """Gives two orders a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
 
-    lasts_s: float = 30.0
+    lasts_s: float = 26.0
     allow_short = True
 
     def on_start(self) -> None:
@@ -136,7 +136,7 @@ def play(
     *,
     strategy: Strategy | None = None,
     guard: GuardSettings | None = None,
-    seconds: float = 45.0,
+    seconds: float = 38.0,
     look: Callable[[LiveRun], None] | None = None,
     speed: float = SPEED,
 ) -> Played:
@@ -175,7 +175,7 @@ def play(
 
 def drawn(seed: int) -> Scenario:
     """What a seed draws for the tape, as far as a run of a few seconds can hear of it."""
-    scenario = Scenario.from_seed(seed, START + 2 * NS_PER_S, START + 50 * NS_PER_S)
+    scenario = Scenario.from_seed(seed, START + 2 * NS_PER_S, START + 28 * NS_PER_S)
     return replace(scenario, faults=tuple(_shorter(each) for each in scenario.faults))
 
 

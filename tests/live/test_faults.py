@@ -27,7 +27,6 @@ def fault(kind: str, **keys: object) -> str:
 
 
 SCENARIOS = {
-    "nothing": "",
     "statuses lost, doubled and late, fills in parts": (
         fault("drop", message="order-status", nth=2, count=5)
         + fault("duplicate", message="execution", nth=1, count=0)
@@ -40,15 +39,15 @@ SCENARIOS = {
         fault("correct", nth=2, by=0.05) + fault("bust", nth=4) + fault("late-fill", nth=6) + fault("reject", nth=3)
     ),
     "1100 with fills inside, both ways back": (
-        fault("connectivity", at="10:00:08", for_="6s", data_lost=True) + fault("connectivity", at="10:00:24", for_="5s")
+        fault("connectivity", at="10:00:08", for_="6s", data_lost=True) + fault("connectivity", at="10:00:18", for_="5s")
     ),
     "disconnected in the middle of fills, ids back, id busy": (
         fault("disconnect", message="execution", nth=3)
-        + fault("disconnect", at="10:00:20")
+        + fault("disconnect", at="10:00:15")
         + fault("ids-back", nth=2, by=5)
         + fault("client-id-busy", count=2)
     ),
-    "half open, then restarted": fault("half-open", at="10:00:10") + fault("restart", at="10:00:30", wall="0.5s"),
+    "half open, then restarted": fault("half-open", at="10:00:10") + fault("restart", at="10:00:22", wall="0.5s"),
     "bytes by the drip": (
         fault("drip", message="execution", bytes=7) + fault("full-read", message="open-order", nth=2)
         + fault("stall", message="order-status", nth=3, wall="0.3s")
