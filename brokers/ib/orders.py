@@ -87,6 +87,11 @@ class IbOrders:
         self._now = 0
 
     @property
+    def now(self) -> int:
+        """Time of what was heard last (UTC ns)."""
+        return self._now
+
+    @property
     def known_executions(self) -> dict[str, tuple[int, float]]:
         """Root -> (revision, signed quantity) of every execution of the account that was heard."""
         return self.fills.known

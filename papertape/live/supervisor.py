@@ -179,6 +179,11 @@ class Supervisor:
         account["equity"] = account["cash"] + self.state.tree[1]
 
     @property
+    def is_armed(self) -> bool:
+        """Whether the limits are set: as soon as net liquidation is known."""
+        return self._is_armed
+
+    @property
     def thresholds(self) -> Thresholds:
         """What the limits are set to now."""
         a = self.state.account[0]
@@ -219,8 +224,8 @@ class Supervisor:
     @property
     def held(self) -> list[int]:
         """Instruments that the account holds."""
-        n = len(self.ledger.instruments)
-        return [j for j in range(n) if self.state.instruments["quantity"][j] != 0.0]
+        quantities = self.state.instruments["quantity"][: len(self.ledger.instruments)]
+        return [j for j, quantity in enumerate(quantities.tolist()) if quantity != 0.0]
 
     def fill(self, j: int, signed_quantity: float, price: float, fee: float, ts: int) -> Trip | None:
         """An execution in the account, whoever's; a fee that is not known yet (NaN) is booked when it is.
@@ -378,9 +383,10 @@ class Supervisor:
         return float(r["last"]) if is_fresh else math.nan
 
     def flattening(self, quantities: Mapping[int, float]) -> list[Approved]:
-        """Approved market orders that close ``quantities`` (by instrument), as far as the account holds them."""
+        """Approved market orders that close ``quantities`` (by instrument), as far as the account holds them; by symbol."""
         found = []
-        for j, quantity in quantities.items():
+        symbols = self._registry.symbols
+        for j, quantity in sorted(quantities.items(), key=lambda each: symbols[each[0]]):
             held = self.quantity(j)
             size = min(abs(quantity), abs(held))
             if size > 0.0 and quantity * held > 0.0:
