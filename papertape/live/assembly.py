@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from typing import Any
 from backtests.outcome import RunParts, Source, code_hash, make_record
 from brokers.ib.bars import BarSettings
 from brokers.ib.broker import IbBroker
+from brokers.ib.events import LinkState
 from brokers.ib.gateway import IbGateway
 from brokers.ib.lines import LineSettings
 from brokers.ib.market import MarketSettings
@@ -22,6 +25,7 @@ from brokers.ib.session import IbSession, LinkSettings
 from feeds.ib import IbFeed
 from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
+from papertape.core.errors import ConfigError
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity, TimeInForce
@@ -39,6 +43,7 @@ from papertape.live.engine import Engine, Parts
 from papertape.live.inbox import Asks, Inbox
 from papertape.live.journal import Journal
 from papertape.live.lock import RunLock
+from papertape.live.run_notes import data_notes, note_account, order_text
 from papertape.live.sayings import Sayings
 from papertape.live.settings import Address, AtEnd, LiveConfirm, LiveSettings
 from papertape.live.strategy_side import StrategySide
@@ -68,6 +73,8 @@ class LiveRun:
     calendar: SessionTimes
     memory: MemoryJournal
     claim: Claim
+    began_ts: int = 0
+    """The exchange's time (UTC ns) when it was made."""
     is_new: bool = False
     """Whether nothing of it is older than this process: where it comes to nothing, nothing of it need stay."""
     source: Source = field(default_factory=Source)
@@ -122,11 +129,10 @@ class LiveRun:
 
     def discard(self) -> None:
         """Remove a run that never began, as if it had not been made."""
-        assert self.is_new and not self.has_begun, "what a run did is never removed"
+        assert self.is_new, "a run that is resumed has a past"
+        assert not self.has_begun, "what a run did is never removed"
         self.parts.journal.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other runs are in it
-            self.folder.parent.rmdir()
+        remove_folder(self.folder)
 
     def remaining_texts(self) -> list[str]:
         """Orders that still worked at the end, in words."""
@@ -187,18 +193,8 @@ class LiveRun:
             texts=p.side.broker.texts,
             prices=p.side.prices.of_traded(session),
         )
-        self._note_account(session)
+        note_account(session.log, p.adapter.ib.account)
         return make_record(parts, keep_prices=True, began=began)
-
-    def _note_account(self, session: Session) -> None:
-        """The account as TWS told of it, whoever traded in it: series of the run beside the strategy's own."""
-        rows = self.parts.adapter.ib.account.history
-        for name, values in (
-            (ACCOUNT_NET_LIQUIDATION, [(ts, value) for ts, value, _ in rows if value == value]),
-            (ACCOUNT_POSITION_VALUE, [(ts, value) for ts, _, value in rows if value == value]),
-        ):
-            if values:
-                session.log.custom[name] = values
 
     def _notes(self) -> list[Note]:
         notes = list(self.notes) + data_notes(self.parts.adapter.ib.market.describe())
@@ -212,17 +208,6 @@ class LiveRun:
             notes.append(Note("halted", f"halted: {halted}", Severity.WARNING))
         notes.append(Note("ended", f"ended: {self.engine.why}"))
         return notes
-
-
-def order_text(number: int, request: OrderRequest, filled: float) -> str:
-    """An order that works, in words."""
-    prices = "".join(
-        f" {price:g}" for price in (request.limit_price, request.stop_price, request.trail) if price == price
-    )
-    part = f", {filled:g} filled" if filled else ""
-    return (
-        f"order {number}, {request.side.name} {request.quantity:g} {request.symbol} {request.type.name}{prices}{part}"
-    )
 
 
 def new_run_id() -> str:
@@ -254,12 +239,15 @@ def make_run(
     that is not named is claimed when TWS has named it. Raises UserError for what the user can mend.
     """
     run_id = new_run_id()
-    out.mkdir(parents=True, exist_ok=True)
     folder = out / folder_name(type(strategy).__name__, settings.mode.value)
     claim = Claim(locks, settings.client_id, folder.name)
     if settings.account:
         claim(settings.account)
-    folder.mkdir()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from None
     present = time.time_ns() if now is None else now
     header = {
         "run_id": run_id,
@@ -273,10 +261,17 @@ def make_run(
         "created": time.time_ns(),
     }
     journal = Journal.create(folder / JOURNAL_FILE, header)
-    run = assemble(
-        strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
-        until=until, source=source, confirm=confirm, connect=connect, look=look, claim=claim,
-    )  # fmt: skip
+    try:
+        run = assemble(
+            strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
+            until=until, source=source, confirm=confirm, connect=connect, look=look, claim=claim,
+        )  # fmt: skip
+    except BaseException:
+        journal.close()
+        claim.release()
+        remove_folder(folder)
+        raise
+    run.is_new = True
     run.simulated = simulated or {}
     run.named = symbols if named is None else named
     return run
@@ -301,6 +296,13 @@ class Claim:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a run that came to nothing, and the folder of runs where it was the only one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other runs are in it
+        folder.parent.rmdir()
 
 
 def assemble(
@@ -370,7 +372,7 @@ def assemble(
     engine = Engine(parts, until=until, cancels=settings.at_end is AtEnd.CANCEL, look=look)
     return LiveRun(
         strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory, claim,
-        source=source or Source(),
+        began_ts=now, source=source or Source(),
     )  # fmt: skip
 
 
@@ -409,7 +411,7 @@ def _strategy_side(
     policy = None if settings.confirm is LiveConfirm.ASK else ConfirmPolicy(settings.confirm.value)
     feed = IbFeed(
         registry, asks.post, calendar, currency=currencies[0], confirm=policy, ask_person=confirm,
-        confirm_s=settings.confirm_s,
+        confirm_s=settings.confirm_s * (1.0 if settings.in_lockstep else settings.speed),
     )  # fmt: skip
     memory = MemoryJournal(state)
     session = Session(

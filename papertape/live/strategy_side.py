@@ -17,6 +17,7 @@ from brokers.ib.events import (
     AccountReady,
     Answered,
     DataChanged,
+    DataKind,
     FeeKnown,
     FillCorrected,
     GuardOrdered,
@@ -34,6 +35,7 @@ from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
+from papertape.live.price_track import Prices
 from papertape.live.sayings import Sayings
 from papertape.live.supervisor import Trip
 
@@ -67,6 +69,7 @@ class StrategySide:
         self.is_open = False
         self.began_ts = 0
         self.starting_equity = math.nan
+        self.prices = Prices()
         self._now = 0
         self._owes_wake = False
         """Whether the adapter's thread does not know yet that something was asked for."""
@@ -151,6 +154,7 @@ class StrategySide:
                 is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
+                self.prices.take(item)
                 self._drive(self.session.step(item))
             else:
                 take = _TAKEN.get(type(item))
@@ -219,11 +223,13 @@ class StrategySide:
 
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
-            self.session.log.note("unknown_instrument", event.failure)
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"unknown_{symbol}", f"{symbol}: {event.failure}")
 
     def _data(self, event: DataChanged) -> None:
-        symbol = self.session.symbols[event.instrument]
-        self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
+        if event.kind not in (DataKind.LIVE, DataKind.UNKNOWN):  # where live data come from, the run says at its end
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
 
     def _trip(self, trip: Trip) -> None:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
