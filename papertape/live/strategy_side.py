@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
 from papertape.live.price_track import Prices
+from papertape.live.sayings import Sayings
 from papertape.live.supervisor import Trip
 
 SLOW_HANDLER_S = 0.05
@@ -52,11 +54,13 @@ class StrategySide:
         registry: Registry,
         asks: Asks,
         wake: Callable[[], None],
+        sayings: Sayings,
     ) -> None:
         self.session = session
         self.feed = feed
         self.broker = broker
         self.asks = asks
+        self.sayings = sayings
         self.busy_since_s = 0.0
         self.busy_in = ""
         self.slow_handlers = 0
@@ -67,6 +71,8 @@ class StrategySide:
         self.starting_equity = math.nan
         self.prices = Prices()
         self._now = 0
+        self._owes_wake = False
+        """Whether the adapter's thread does not know yet that something was asked for."""
         self._registry = registry
         self._wake = wake
         feed.sync = self.sync
@@ -76,8 +82,16 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned."""
+        """Call each handler in turn; what it asked for is handed on when it has returned, before another.
+
+        Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
+        """
+        if not self.has_begun:
+            deque(wakes, maxlen=0)
+            return
         for handler, event in wakes:
+            if self._owes_wake:
+                self._wake_adapter()
             began = self.busy_since_s = time.monotonic()
             self.busy_in = getattr(handler, "__name__", "a handler")
             try:
@@ -88,10 +102,13 @@ class StrategySide:
                 self.busy_since_s = 0.0
             if time.monotonic() - began > SLOW_HANDLER_S:
                 self._slow(time.monotonic() - began)
-            if self.asks.flush():
-                self._wake()
-        if self.asks.flush():
-            self._wake()
+            self._owes_wake = self.asks.flush() or self._owes_wake
+        self._owes_wake = self.asks.flush() or self._owes_wake
+
+    def _wake_adapter(self) -> None:
+        """Have the adapter's thread look at what was asked for. It wants Python then, so this is the last thing done."""
+        self._owes_wake = False
+        self._wake()
 
     def _slow(self, took_s: float) -> None:
         self.slow_handlers += 1
@@ -102,9 +119,17 @@ class StrategySide:
         """The account is known: the first time the books open, and the strategy starts."""
         self.open(event.cash, event.rates)
         if not self.has_begun:
+            self._watch_what_is_there()
             self.has_begun = True
-            self.began_ts = self._now
+            self.began_ts = self.began_ts or self._now
             self._drive(self.session.begin(self._now))
+
+    def _watch_what_is_there(self) -> None:
+        """Have what a resumed run holds or has ordered delivered, as it was before."""
+        records = self.session.state.instruments
+        for j in range(len(self.session.symbols)):
+            if records["quantity"][j] != 0.0 or records["head"][j] >= 0:
+                self.session.watchlist.watch(j, self._now)
 
     def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Open the books with the account's cash, once."""
@@ -118,7 +143,15 @@ class StrategySide:
         """Everything that has happened, in order, and then whatever is due by ``now``."""
         self._now = now
         self.sync()
+        is_unheard = False
         for item in items:
+            if isinstance(item, _OF_ORDERS):  # what has come of orders together is known before any of it is heard
+                self._take(item)
+                is_unheard = True
+                continue
+            if is_unheard:
+                self._hear()
+                is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
                 self.prices.take(item)
@@ -127,16 +160,32 @@ class StrategySide:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if is_unheard:
+            self._hear()
         if self.feed.next_due() <= now:
             for reply in self.feed.overdue(now):
                 self._drive(self.session.answered(reply))
         if self.has_begun and self.session.timers.due <= now:
             self._drive(self.session.pass_until(now))
+        if self._owes_wake:
+            self._wake_adapter()
+        if self.has_begun and self.sayings.due(now):
+            self._say()
+
+    def _say(self) -> None:
+        """Have what is new of log, series and equity journaled."""
+        said = self.sayings.collect(self.events, self.began_ts)
+        if said is not None:
+            self.asks.post(said)
+            if self.asks.flush():
+                self._wake()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
         if self.has_begun:
             self._drive(self.session.finish(now))
+            if self._owes_wake:
+                self._wake_adapter()
 
     def sync(self) -> None:
         """Know every instrument that the run has come to know."""
@@ -145,12 +194,14 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def _take(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        if isinstance(event, OrderAmended):
+        if isinstance(event, OrderAmended) and event.text:  # a change was refused; the terms are the old ones again
             self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
-        ts = event.ts if isinstance(event, OrderChanged | OrderAmended) else self.session.now
-        self._drive(self.session.hear(max(ts, self.session.now)))
+
+    def _hear(self) -> None:
+        """Whoever hears of orders hears what the broker was told of them."""
+        self._drive(self.session.hear(max(self._now, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
         reply: Reply | None = event.reply
@@ -184,16 +235,13 @@ class StrategySide:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
 
     def _guard_order(self, event: GuardOrdered) -> None:
+        self.sync()
         number = self.session.desk.adopt(event.request, event.ts)
         self.broker.adopt(event.request, number, event.number, event.ts)
 
 
+_OF_ORDERS = (OrderChanged, OrderAmended, OrderFilled, FeeKnown, FillCorrected)
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
-    OrderChanged: StrategySide._order,
-    OrderAmended: StrategySide._order,
-    OrderFilled: StrategySide._order,
-    FeeKnown: StrategySide._order,
-    FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
     PastBars: StrategySide._past,
