@@ -43,11 +43,15 @@ def test_resting_orders_are_the_same_on_two_days_of_the_sample(sample: Tape, tmp
 
 
 @needs_data
-@pytest.mark.parametrize("trades", list(TradesFrom), ids=str)
-def test_tick_momentum_is_the_same_on_a_real_day(tmp_path: Path, trades: TradesFrom) -> None:
+@pytest.mark.parametrize(
+    ("trades", "end"),
+    [(TradesFrom.AUTO, "16:00:30"), (TradesFrom.ALL_LAST, "10:00"), (TradesFrom.RT_VOLUME, "10:00")],
+    ids=str,
+)
+def test_tick_momentum_is_the_same_on_a_real_day(tmp_path: Path, trades: TradesFrom, end: str) -> None:
     import_lean(DATA / "lean", tmp_path, symbols=["AIG", "BAC", "IBM"], resolutions=["tick"])
     tape = load_tape(tmp_path / "tick")
-    settings = Settings(start="2013-10-08T09:30", end="2013-10-08T16:00:30")
+    settings = Settings(start="2013-10-08T09:30", end=f"2013-10-08T{end}")
     both = play_both(
         lambda: TickMomentum(universe=["AIG", "BAC", "IBM"], up=0.0005, down=0.0005), tape, settings, tmp_path / "runs",
         trades=trades,
