@@ -25,8 +25,9 @@ from tests.gateway.june import at, trades
 
 START = at(4, "10:00:00")
 SPEED = 20.0
-SECONDS = 100
+SECONDS = 220
 """Of the tape; the run ends before it, so that what is late is still told."""
+LAST_S = 200
 
 
 def tape() -> Tape:
@@ -43,7 +44,7 @@ def tape() -> Tape:
 class Busy(Strategy):
     """Gives two orders a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
 
-    lasts_s: float = 26.0
+    most: int = 24
     allow_short = True
 
     def on_start(self) -> None:
@@ -54,7 +55,7 @@ class Busy(Strategy):
         self.subscribe(self.symbols)
 
     def on_trade(self, trade: Trade) -> None:
-        if trade.ts < self.due or trade.ts > START + self.lasts_s * NS_PER_S:
+        if trade.ts < self.due or self.given >= self.most:
             return
         self.due = trade.ts + NS_PER_S // 2
         self.given += 1
@@ -140,9 +141,9 @@ def play(
     look: Callable[[LiveRun], None] | None = None,
     speed: float = SPEED,
 ) -> Played:
-    """Play a run with faults, to ``seconds`` of exchange time after the start."""
+    """Play a run with faults, to ``seconds`` of exchange time after the start, or until all its orders were given."""
     scenario = Scenario.parse(faults, "scenario") if isinstance(faults, str) else faults
-    simulated, _ = prepared(None, {"cash": 1_000_000, "margin": 4.0, "end": "2024-06-04T10:03:00"})
+    simulated, _ = prepared(None, {"cash": 1_000_000, "margin": 4.0, "end": "2024-06-04T10:04:00"})
     limits = guard or GuardSettings(stale_s=0.0)
     settings = paper_settings(LiveSettings(guard=limits), speed=speed)
     player: Any = strategy or Busy()
@@ -162,8 +163,15 @@ def play(
             return made
 
         adapter._connect = connect
-        if look is not None:
-            run.engine.look = lambda: look(run)
+
+        def look_again() -> None:
+            if look is not None:
+                look(run)
+            is_late = run.parts.clock.now() > START + round(seconds * NS_PER_S)
+            if is_late and (getattr(player, "given", 0) >= getattr(player, "most", 0) or adapter.state.halted):
+                run.engine.stop("all was given")
+
+        run.engine.look = look_again
         run.run()
         tws = gateway.server.tws
         symbols = [each.symbol for each in tws.market.instruments]
