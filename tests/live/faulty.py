@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 from backtests.run import prepared
 from brokers.ib import commands as c
+from brokers.ib.events import LinkState
 from brokers.ib.gateway import IbGateway
 from gateway.fault_kinds import Fault
 from gateway.scenario import Scenario
 from papertape.core.guard import GuardSettings
-from papertape.core.model import NS_PER_S, Fill, Instrument, Trade
+from papertape.core.model import NS_PER_S, Fill, Instrument, OrderStatus, OrderUpdate, Trade
 from papertape.core.orders import Order
 from papertape.core.series import Tape
 from papertape.live.assembly import LiveRun
@@ -42,7 +43,7 @@ def tape() -> Tape:
 
 
 class Busy(Strategy):
-    """Gives two orders a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
+    """Gives an order a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
 
     most: int = 24
     allow_short = True
@@ -57,7 +58,7 @@ class Busy(Strategy):
     def on_trade(self, trade: Trade) -> None:
         if trade.ts < self.due or self.given >= self.most:
             return
-        self.due = trade.ts + NS_PER_S // 2
+        self.due = trade.ts + NS_PER_S
         self.given += 1
         match self.given % 6:
             case 0:
@@ -78,6 +79,10 @@ class Busy(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         self.heard.append(fill)
+
+    def on_order(self, update: OrderUpdate) -> None:
+        if update.status is OrderStatus.REJECTED and self.most > 1:  # as where the connection was down: once more
+            self.given = max(0, self.given - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ class Played:
         heard = Counter[int]()
         for fill in self.strategy.heard:
             heard[fill.order] += fill.quantity * fill.side
-        assert p.adapter.ib.orders.working() == []
+        assert p.adapter.ib.orders.working() == [], told
         assert self.run.engine.remaining == []
 
 
@@ -168,7 +173,12 @@ def play(
             if look is not None:
                 look(run)
             is_late = run.parts.clock.now() > START + round(seconds * NS_PER_S)
-            if is_late and (getattr(player, "given", 0) >= getattr(player, "most", 0) or adapter.state.halted):
+            is_up = adapter.ib.state is LinkState.READY
+            if (
+                is_late
+                and is_up
+                and (getattr(player, "given", 0) >= getattr(player, "most", 0) or adapter.state.halted)
+            ):
                 run.engine.stop("all was given")
 
         run.engine.look = look_again
