@@ -398,10 +398,6 @@ class Adapter:
             return Refused("connection", "the account is not known yet")
         return None
 
-    def stale(self, now: int) -> list[str]:
-        """Symbols of what the account holds that have no fresh data."""
-        return self.submission.stale(now)
-
     def _cancel_asked(self, ask: asks.CancelOrder, now: int) -> None:
         self.submission.cancel(ask.number, Reason(ask.reason), now)
 
