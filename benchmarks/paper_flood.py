@@ -60,7 +60,8 @@ def measure(plan: Plan) -> Iterator[Row]:
     flood = run(plan, rate, seconds, blocks=0)
     events = flood.sent["trades"] + flood.sent["quotes"]
     sender = f"the sender itself was {flood.sent['late_s']:.3f} s late at most"
-    note = f"{events:,} were sent, {flood.sent['orders']} orders read; {sender}"
+    busy = (flood.last["cpu_s"] - flood.states[0]["cpu_s"]) / seconds
+    note = f"{events:,} were sent, {flood.sent['orders']} orders read; the session took {100 * busy:.0f} % of a core"
     yield Row(f"{what}: events lost", LOST, float(flood.lost), note=note)
     end = f"{flood.last['lag_s']:.3f} s at the end; {sender}"
     yield Row(f"{what}: sent to heard at most", LAG, flood.last["most_lag_s"], note=end)
@@ -80,21 +81,22 @@ def measure(plan: Plan) -> Iterator[Row]:
 
 def run(plan: Plan, rate: int, seconds: int, blocks: int) -> Flood:
     """One load. ``blocks``: trades after which the handler is slow once, and a halt is asked for; 0: never."""
-    with tempfile.TemporaryDirectory(prefix="flood-", dir=plan.folder) as folder:
-        with started("benchmarks.paper_load", SYMBOLS, rate, seconds) as peer:
-            first = json.loads(peer.line())
-            with started(
-                "benchmarks.paper_ours", first["port"], first["now"], folder, "load", SYMBOLS, first["began_s"], blocks
-            ) as ours:
-                peer.line()
-                peer.tell("begin")
-                flood = _watched(peer, ours, Path(folder), blocks)
-                ours.end()
-                last = json.loads(ours.line())
+    with (
+        tempfile.TemporaryDirectory(prefix="flood-", dir=plan.folder) as folder,
+        started("benchmarks.paper_load", SYMBOLS, rate, seconds) as peer,
+    ):
+        first = json.loads(peer.line())
+        session = (first["port"], first["now"], folder, "load", SYMBOLS, first["began_s"], blocks)
+        with started("benchmarks.paper_ours", *session) as ours:
+            peer.line()
+            peer.tell("begin")
+            flood = _watched(peer, ours, Path(folder), blocks)
+            ours.end()
+            last = json.loads(ours.line())
     if flood.last["halted"] and not blocks:
         raise RuntimeError(f"the session was halted: {flood.last['halted']}")
-    if last["orders"] != flood.sent["orders"] or last["orders"] != last["fills"]:
-        raise RuntimeError(f"{flood.sent['orders']} orders were read; the session knows of: {last}")
+    if last["orders"] < flood.sent["orders"] or last["orders"] != last["fills"]:
+        raise RuntimeError(f"{flood.sent['orders']} orders were read in time; the session knows of: {last}")
     return flood
 
 
