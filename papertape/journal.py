@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -34,6 +34,19 @@ class MemoryJournal:
     def write_reports(self, begin: int, end: int) -> None:
         """Append reports [begin, end) of the state."""
         self._records.append(("reports", begin, end))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def plain_since(self, first: int, most: int, kinds: Collection[str]) -> tuple[list[list[Any]], int]:
+        """At most so many decisions of some kinds from record ``first`` on, JSON-able, and the first record behind them."""
+        found: list[list[Any]] = []
+        at = first
+        while at < len(self._records) and len(found) < most:
+            if self._records[at][0] in kinds:
+                found.append(msgspec.to_builtins(_plain(self._records[at]), enc_hook=str))
+            at += 1
+        return found, at
 
     def encode(self, symbols: list[str]) -> bytes:
         """All records, one JSON object a line, in the order of happening."""

@@ -89,6 +89,10 @@ class ToldOrders:
             orders.acknowledge(entry)
             orders.change(entry, status, done.completed_status)
             return []
+        if entry.is_acknowledged and orders.now >= entry.day_end:
+            # TWS tells ended orders of the present day only. Fills that were not heard would show in the position.
+            orders.change(entry, OrderStatus.EXPIRED, "its day was over before TWS was asked about it")
+            return []
         if entry.is_acknowledged:
             return [Difference(name, word(entry.status), "unknown to TWS")]
         if not is_last:
@@ -121,6 +125,10 @@ def _never_left(orders: IbOrders, entry: Entry) -> None:
 
 def _go_on(orders: IbOrders, entry: Entry, told: list[OpenOrder]) -> None:
     """An order works at TWS: what was asked of it and may have been lost is asked again, or taken back."""
+    last = told[-1].order.perm_id
+    if last in entry.perm_ids:
+        entry.perm_ids.remove(last)
+        entry.perm_ids.append(last)
     for record in told[:-1]:  # a change that crossed a break can leave several orders with one reference
         if record.order_id == told[-1].order_id:
             text = f"order {entry.number} was there twice under one id: both are cancelled"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from brokers.ib.events import (
     AccountReady,
     Answered,
     DataChanged,
+    DataKind,
     FeeKnown,
     FillCorrected,
     GuardOrdered,
@@ -33,10 +35,15 @@ from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
+from papertape.live.price_track import Prices
+from papertape.live.sayings import Sayings
 from papertape.live.supervisor import Trip
 
 SLOW_HANDLER_S = 0.05
 """A handler that takes longer is reported (DESIGN section 5)."""
+
+_RUNS = {"play": "a handler of market events"}
+"""What a session calls where several events are heard in a row."""
 
 
 class StrategySide:
@@ -50,11 +57,13 @@ class StrategySide:
         registry: Registry,
         asks: Asks,
         wake: Callable[[], None],
+        sayings: Sayings,
     ) -> None:
         self.session = session
         self.feed = feed
         self.broker = broker
         self.asks = asks
+        self.sayings = sayings
         self.busy_since_s = 0.0
         self.busy_in = ""
         self.slow_handlers = 0
@@ -63,6 +72,7 @@ class StrategySide:
         self.is_open = False
         self.began_ts = 0
         self.starting_equity = math.nan
+        self.prices = Prices()
         self._now = 0
         self._owes_wake = False
         """Whether the adapter's thread does not know yet that something was asked for."""
@@ -75,12 +85,19 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned, before another is called."""
+        """Call each handler in turn; what it asked for is handed on when it has returned, before another.
+
+        Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
+        """
+        if not self.has_begun:
+            deque(wakes, maxlen=0)
+            return
         for handler, event in wakes:
             if self._owes_wake:
                 self._wake_adapter()
             began = self.busy_since_s = time.monotonic()
-            self.busy_in = getattr(handler, "__name__", "a handler")
+            name = getattr(handler, "__name__", "a handler")
+            self.busy_in = _RUNS.get(name, name)
             try:
                 result = handler(event)
                 if result is not None and inspect.iscoroutine(result):
@@ -106,9 +123,17 @@ class StrategySide:
         """The account is known: the first time the books open, and the strategy starts."""
         self.open(event.cash, event.rates)
         if not self.has_begun:
+            self._watch_what_is_there()
             self.has_begun = True
-            self.began_ts = self._now
+            self.began_ts = self.began_ts or self._now
             self._drive(self.session.begin(self._now))
+
+    def _watch_what_is_there(self) -> None:
+        """Have what a resumed run holds or has ordered delivered, as it was before."""
+        records = self.session.state.instruments
+        for j in range(len(self.session.symbols)):
+            if records["quantity"][j] != 0.0 or records["head"][j] >= 0:
+                self.session.watchlist.watch(j, self._now)
 
     def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Open the books with the account's cash, once."""
@@ -122,14 +147,25 @@ class StrategySide:
         """Everything that has happened, in order, and then whatever is due by ``now``."""
         self._now = now
         self.sync()
+        is_unheard = False
         for item in items:
+            if isinstance(item, _OF_ORDERS):  # what has come of orders together is known before any of it is heard
+                self._take(item)
+                is_unheard = True
+                continue
+            if is_unheard:
+                self._hear()
+                is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
+                self.prices.take(item)
                 self._drive(self.session.step(item))
             else:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if is_unheard:
+            self._hear()
         if self.feed.next_due() <= now:
             for reply in self.feed.overdue(now):
                 self._drive(self.session.answered(reply))
@@ -137,6 +173,16 @@ class StrategySide:
             self._drive(self.session.pass_until(now))
         if self._owes_wake:
             self._wake_adapter()
+        if self.has_begun and self.sayings.due(now):
+            self._say()
+
+    def _say(self) -> None:
+        """Have what is new of log, series and equity journaled."""
+        said = self.sayings.collect(self.events, self.began_ts)
+        if said is not None:
+            self.asks.post(said)
+            if self.asks.flush():
+                self._wake()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
@@ -152,12 +198,14 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def _take(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        if isinstance(event, OrderAmended):
+        if isinstance(event, OrderAmended) and event.text:  # a change was refused; the terms are the old ones again
             self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
-        ts = event.ts if isinstance(event, OrderChanged | OrderAmended) else self.session.now
-        self._drive(self.session.hear(max(ts, self.session.now)))
+
+    def _hear(self) -> None:
+        """Whoever hears of orders hears what the broker was told of them."""
+        self._drive(self.session.hear(max(self._now, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
         reply: Reply | None = event.reply
@@ -179,26 +227,25 @@ class StrategySide:
 
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
-            self.session.log.note("unknown_instrument", event.failure)
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"unknown_{symbol}", f"{symbol}: {event.failure}")
 
     def _data(self, event: DataChanged) -> None:
-        symbol = self.session.symbols[event.instrument]
-        self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
+        if event.kind not in (DataKind.LIVE, DataKind.UNKNOWN):  # where live data come from, the run says at its end
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
 
     def _trip(self, trip: Trip) -> None:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
 
     def _guard_order(self, event: GuardOrdered) -> None:
+        self.sync()
         number = self.session.desk.adopt(event.request, event.ts)
         self.broker.adopt(event.request, number, event.number, event.ts)
 
 
+_OF_ORDERS = (OrderChanged, OrderAmended, OrderFilled, FeeKnown, FillCorrected)
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
-    OrderChanged: StrategySide._order,
-    OrderAmended: StrategySide._order,
-    OrderFilled: StrategySide._order,
-    FeeKnown: StrategySide._order,
-    FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
     PastBars: StrategySide._past,
