@@ -199,11 +199,20 @@ def test_terms_that_are_unknown_are_unset_in_the_clients_order_and_not_zero() ->
 
 def test_an_order_has_nothing_of_the_one_before_it() -> None:
     api = compat.load()
-    compat.order(api, OrderRecord("SELL", 2.5, "STP LMT", limit_price=9.0, aux_price=8.0, oca_group="a", outside_hours=True))
+    compat.order(
+        api, OrderRecord("SELL", 2.5, "STP LMT", limit_price=9.0, aux_price=8.0, oca_group="a", outside_hours=True)
+    )
     made, blank = compat.order(api, OrderRecord("BUY", 1.0, "MKT")), api.order()
     changed = {name for name, value in vars(made).items() if value != vars(blank)[name]}
     assert vars(made).keys() == vars(blank).keys()
-    assert changed - {"softDollarTier"} <= {"action", "totalQuantity", "orderType", "tif", "eTradeOnly", "firmQuoteOnly"}
+    assert changed - {"softDollarTier"} <= {
+        "action",
+        "totalQuantity",
+        "orderType",
+        "tif",
+        "eTradeOnly",
+        "firmQuoteOnly",
+    }
     assert (made.action, made.totalQuantity, made.orderType) == ("BUY", "1", "MKT")
 
 
