@@ -125,7 +125,7 @@ def test_an_account_that_is_typed_wrong_is_refused(
     with terminal(monkeypatch, "yes"):
         said = papertape("live", "my_jumps.py", "--gateway", address(real), "--account", LIVE)
     assert refused(said, here) == f'"yes" is not {LIVE}; nothing was begun'
-    assert "Type the account's id to begin: " in said.out
+    assert f"Type the account's id to begin: " in said.out
     assert "guard: no limits are set" in said.out  # what is about to be traded is said before it is asked
 
 
