@@ -146,17 +146,13 @@ class Adapter:
 
     def take(self, records: Sequence[Record]) -> None:
         """Take in what was read, and pass on what follows from it."""
-        self.pass_on(self.hear(records))
-
-    def hear(self, records: Sequence[Record]) -> int:
-        """Take in what was read; :meth:`pass_time` then passes on what follows. Returns the time (UTC ns)."""
         now = self._clock.now()
         for record in records:
             if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
-        return now
+        self.pass_on(now)
 
     def _hear(self, record: Record, now: int) -> None:
         if isinstance(record, HEARD):
