@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import re
 import shlex
@@ -223,10 +224,20 @@ def test_the_readmes_first_steps_work_word_by_word(tmp_path, monkeypatch, capsys
     lines = [line for _, text in blocks(page, "sh") for line in text.splitlines() if line.startswith("papertape ")]
     assert len(lines) >= 5, place
     for line in lines:
-        status = run_program(shlex.split(line, comments=True)[1:])
+        status = run_program(as_a_shell_reads(line)[1:])
         said = capsys.readouterr()
         assert status == 0, f"{line}: {said.err}"
         assert said.out
+        if line.startswith("papertape compare"):
+            found = re.search(r"fills: (\d+) in both, 0 in the first only, 0 in the second only", said.out)
+            assert found is not None, said.out
+            assert int(found[1]) > 10
+
+
+def as_a_shell_reads(line: str) -> list[str]:
+    """The words of a command, with names of files in place of patterns."""
+    words = shlex.split(line, comments=True)
+    return [each for word in words for each in (sorted(glob.glob(word)) if "*" in word else [word])]
 
 
 def headings(page: Path) -> set[str]:
