@@ -21,6 +21,8 @@ WARM_UP = 60
 """Orders of each client that are not counted."""
 GAP_S = (0.003, 0.009)
 """Between what was said of an order and the next tick: drawn evenly."""
+START_S = 240.0
+"""A client may have to compile its kernels first."""
 WAIT_S = 30.0
 SYNCS = 10
 """Between two rounds."""
@@ -70,7 +72,7 @@ def play(rounds: int, ticks: int, folder: Path, size: int) -> dict[str, Any]:
     found: dict[int, list[float]] = {OURS: [], BARE: []}
     writes: list[float] = []
     for client in found:
-        desk.serve_until(lambda client=client: desk.of(client, [0]) is not None, WAIT_S, f"client {client}")  # type: ignore[misc]
+        desk.serve_until(lambda client=client: desk.of(client, [0]) is not None, START_S, f"client {client}")  # type: ignore[misc]
     desk.serve_for(1.0)
     for nth in range(-1, rounds):
         for client, times in found.items():

@@ -38,8 +38,7 @@ class Marker:
 
     def open_batch(self, batch: Batch) -> None:
         """Make ready to advance over a batch."""
-        self._events = batch.events()
-        self._places.put_events(self._events)
+        self._events = self._places.put_batch(batch)
         self._is_ahead_open = False
 
     def _refresh(self) -> None:

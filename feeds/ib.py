@@ -22,13 +22,15 @@ from papertape.core.errors import StrategyError, UserError
 from papertape.core.model import NS_PER_S, SYMBOL_PATTERN, EventKind, Instrument, InstrumentType, SessionTimes
 from papertape.core.ports import Image
 from papertape.core.requests import ConfirmRequest, HistoryRequest, Reply, Request
-from papertape.core.series import F8, Batch
+from papertape.core.series import Batch
 from papertape.core.timers import NEVER
 
 OWN_BARS_NS = 60 * NS_PER_S
 """A tape has bars of its own; a live run's are of one minute where a strategy names no length."""
 MOST_QUESTIONS = 100
 MarketEvent = TradeTick | QuoteTick | BarClosed
+_TRADE, _QUOTE = int(EventKind.TRADE), int(EventKind.QUOTE)
+_BAR, _BAR_VIEW = int(EventKind.BAR), int(EventKind.BAR_VIEW)
 
 
 @dataclass(slots=True)
@@ -213,55 +215,46 @@ def make_batches(events: Sequence[MarketEvent], after_ts: int) -> list[Batch]:
     """
     if not events:
         return []
-    n = len(events)
-    times, kinds, instruments = [0] * n, [0] * n, [0] * n
-    values = np.zeros((5, n))
-    starts, ends = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    times: list[int] = []
     last, group = after_ts, None
-    for i, event in enumerate(events):
+    for event in events:
         ends_now = (event.ts, event.interval_ns) if isinstance(event, BarClosed) else None
         least = last + 1 if group is not None and ends_now != group else last
-        last = times[i] = max(least, event.received_ts)
+        last = max(least, event.received_ts)
+        times.append(last)
         group = ends_now
-        instruments[i] = event.instrument
-        kinds[i] = _fill(event, values[:, i])
-        if isinstance(event, BarClosed):
-            starts[i], ends[i] = event.start, event.ts
-    return [
-        Batch(
-            ts=np.array(times, np.int64),
-            kind=np.array(kinds, np.uint8),
-            instrument=np.array(instruments, np.int32),
-            columns=(values[0], values[1], values[2], values[3], values[4]),
-            start=starts,
-            ends=ends,
-        )
-    ]
+    return [_batch(events, times, is_past=False)]
 
 
-def _fill(event: MarketEvent, column: F8) -> int:
-    """Put an event's values into a column of a batch; returns its kind."""
+def _batch(events: Sequence[MarketEvent], times: list[int], *, is_past: bool) -> Batch:
+    """Events with their times as columns. Few arrays are made: a live batch is of a few events, and there are many."""
+    kinds, rows = zip(*map(_row, events), strict=True)
+    values = np.array([*zip(*rows, strict=True)], np.float64)
+    starts = [event.start if isinstance(event, BarClosed) else 0 for event in events]
+    ends = [event.ts if isinstance(event, BarClosed) else 0 for event in events]
+    whole = np.array((times, starts, ends), np.int64)
+    return Batch(
+        ts=whole[0],
+        kind=np.array(kinds, np.uint8),
+        instrument=np.array([event.instrument for event in events], np.int32),
+        columns=(values[0], values[1], values[2], values[3], values[4]),
+        start=whole[1],
+        ends=None if is_past else whole[2],
+        is_past=is_past,
+    )
+
+
+def _row(event: MarketEvent) -> tuple[int, tuple[float, float, float, float, float]]:
+    """An event's kind, and its values as a batch's columns have them."""
     if isinstance(event, TradeTick):
-        column[:2] = event.price, event.size
-        return int(EventKind.TRADE)
+        return _TRADE, (event.price, event.size, 0.0, 0.0, 0.0)
     if isinstance(event, QuoteTick):
-        column[:4] = event.bid, event.ask, event.bid_size, event.ask_size
-        return int(EventKind.QUOTE)
-    column[:] = event.open, event.high, event.low, event.close, event.volume
-    return int(EventKind.BAR if event.marks else EventKind.BAR_VIEW)
+        return _QUOTE, (event.bid, event.ask, event.bid_size, event.ask_size, 0.0)
+    return _BAR if event.marks else _BAR_VIEW, (event.open, event.high, event.low, event.close, event.volume)
 
 
 def past_batch(event: PastBars) -> Batch | None:
     """Bars of the past for ``Session.step``: they are heard, and change nothing else. None where there are none."""
     if not event.bars:
         return None
-    values = np.zeros((5, len(event.bars)))
-    kinds = [_fill(bar, values[:, i]) for i, bar in enumerate(event.bars)]
-    return Batch(
-        ts=np.array([bar.ts for bar in event.bars], np.int64),
-        kind=np.array(kinds, np.uint8),
-        instrument=np.array([bar.instrument for bar in event.bars], np.int32),
-        columns=(values[0], values[1], values[2], values[3], values[4]),
-        start=np.array([bar.start for bar in event.bars], np.int64),
-        is_past=True,
-    )
+    return _batch(event.bars, [bar.ts for bar in event.bars], is_past=True)

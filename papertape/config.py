@@ -61,7 +61,7 @@ class LiveConfig:
     account: str | None = None
     client_id: int | None = None
     duration: str | float | None = None
-    until: str | None = None
+    until: str | dt.datetime | dt.time | None = None
     confirm: Literal["ask", "yes", "no", "if-affordable"] | None = None
     read_only: bool | None = None
     record: str | None = None
@@ -253,6 +253,10 @@ def _anchor(values: dict[str, Any], folder: Path) -> None:
         values["data"] = [str(folder / each) if each else "" for each in values["data"]]
     if "out" in values:
         values["out"] = str(folder / values["out"])
+    live = values.get("live", {})
+    for name in ("record", "arm"):
+        if live.get(name):
+            live[name] = str(folder / live[name])
     for name in ("scans", "benchmark"):
         if name in values and (folder / values[name]).is_file():
             values[name] = str(folder / values[name])

@@ -16,7 +16,7 @@ from typing import Any
 from backtests.report.cells import words
 from backtests.report.parts import Align, Column, Table, from_columns
 from papertape.core.model import NS_PER_S, OrderStatus
-from papertape.core.record import Columns, RunRecord
+from papertape.core.record import Columns, GuardEvent, RunRecord
 from papertape.moments import time_text
 
 ROWS_MAX = 200
@@ -32,6 +32,9 @@ _ORDER_COLUMNS = (
 _FILL_COLUMNS = ("ts", "order", "symbol", "side", "quantity", "price", "fee")
 _WORKS = "WORKS"
 """An order that worked when a run ended: TWS may call that one thing and the fill model another."""
+
+_REFUSED = "refused"
+"""Refusals are a table of their own: a strategy may be refused while a broker still confirms what a trip cancels."""
 
 Row = Mapping[str, Any]
 
@@ -56,6 +59,7 @@ class Parity:
     orders: int
     fills: int
     guard_events: int
+    refusals: int
     differences: tuple[Difference, ...]
 
     @property
@@ -126,14 +130,22 @@ def _fills(record: RunRecord) -> Iterator[Row]:
 
 
 def _guard_events(record: RunRecord) -> Iterator[Row]:
-    for event in record.guard:
-        yield {"ts": event.ts // NS_PER_S, "kind": event.kind, "rule": event.rule, "count": event.count}
+    return (_guard_row(event) for event in record.guard if event.kind != _REFUSED)
+
+
+def _refusals(record: RunRecord) -> Iterator[Row]:
+    return (_guard_row(event) for event in record.guard if event.kind == _REFUSED)
+
+
+def _guard_row(event: GuardEvent) -> Row:
+    return {"ts": event.ts // NS_PER_S, **{name: getattr(event, name) for name in ("kind", "rule", "text", "count")}}
 
 
 _TABLES: Mapping[str, Callable[[RunRecord], Iterator[Row]]] = {
     "orders": _orders,
     "fills": _fills,
     "guard": _guard_events,
+    "refusals": _refusals,
 }
 
 
@@ -142,7 +154,10 @@ _TABLES: Mapping[str, Callable[[RunRecord], Iterator[Row]]] = {
 
 def parity_text(parity: Parity) -> str:
     """One line: what was compared, and how many values differ."""
-    compared = f"{parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard"
+    compared = (
+        f"{parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard, "
+        f"{parity.refusals:,} refusals"
+    )
     return f"{compared}, one by one, times to the second: differences: {len(parity.differences):,}"
 
 

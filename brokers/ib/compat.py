@@ -16,8 +16,9 @@ import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -146,18 +147,30 @@ def _fill(made: Any, record: msgspec.Struct, names: Mapping[str, str]) -> Any:
     return made
 
 
+CONTRACTS_KEPT = 1024
+"""The client's contracts that are kept, since one instrument's is asked for again and again."""
+
+
+@lru_cache(CONTRACTS_KEPT)
 def contract(api: Ibapi, record: ContractRecord) -> Any:
-    """The client's contract."""
+    """The client's contract, only to be read: the same record gives the same object."""
     return _fill(api.contract(), record, _CONTRACT_NAMES)
+
+
+@cache
+def _blank_order(api: Ibapi) -> Any:
+    """An order of which nothing is set; making one takes the client longer than all else that is done to an order here."""
+    made = api.order()
+    for name in _REFUSED_DEFAULTS:
+        if hasattr(made, name):
+            setattr(made, name, False)
+    return made
 
 
 def order(api: Ibapi, record: OrderRecord) -> Any:
     """The client's order. The quantity is text without an exponent, which every version writes as it is."""
-    made = _fill(api.order(), record, _ORDER_NAMES)
+    made = _fill(copy(_blank_order(api)), record, _ORDER_NAMES)
     made.totalQuantity = format(Decimal(repr(float(record.quantity))), "f").removesuffix(".0")
-    for name in _REFUSED_DEFAULTS:
-        if hasattr(made, name):
-            setattr(made, name, False)
     return made
 
 

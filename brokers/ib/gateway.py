@@ -100,8 +100,10 @@ class IbGateway:
         self._is_told = False
         """Whether Disconnected was told."""
         self._is_closed = False
-        self._wake_lock = threading.Lock()
+        self._wake_lock = threading.RLock()  # a signal's handler may wake in the middle of either
         self._was_woken = False
+        self._is_waking = False
+        """Whether a byte waits in the pipe that :meth:`wake` writes to."""
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
@@ -229,9 +231,9 @@ class IbGateway:
     def wake(self) -> None:
         """Make a poll that waits, or the next one, return at once. From any thread, at any time."""
         with self._wake_lock:
-            if not self._is_closed:
-                with contextlib.suppress(BlockingIOError):  # full: it will wake
-                    self._wake_out.send(b"\0")
+            if not (self._is_closed or self._is_waking):
+                self._is_waking = True
+                self._wake_out.send(b"\0")  # the only one that is not read yet, so there is room
 
     def _wait(self, timeout_s: float) -> None:
         if self._was_woken:
@@ -244,9 +246,9 @@ class IbGateway:
 
     def _drain_wakes(self) -> None:
         self._was_woken = True
-        with contextlib.suppress(BlockingIOError):
-            while self._wake_in.recv(READ_BYTES):
-                continue
+        with self._wake_lock:
+            self._wake_in.recv(READ_BYTES)
+            self._is_waking = False
 
     def _read(self) -> None:
         """Take what is there, at most READ_BYTES."""

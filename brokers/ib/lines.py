@@ -59,7 +59,7 @@ FIRST_DELAYED, LAST_DELAYED = 66, 76
 
 @dataclass(frozen=True, slots=True)
 class LineSettings:
-    """Times (seconds) by which ticks are judged. In lockstep ``image_s`` is 0: a marker ends the image."""
+    """Times (seconds) by which ticks are judged. In lockstep ``image_s`` is 0: the marker after the request ends the image."""
 
     image_s: float = 0.5
     patience_s: float = 5.0
@@ -95,6 +95,8 @@ class Line:
         """Whether there was a trade or a quote."""
         self.lost_ticks = False
         """Whether RTVolume delivers what AllLast does not: the owner makes it the source."""
+        self.is_asked = False
+        """Whether the request has been sent, so that an image comes before the next marker of a gateway in lockstep."""
         self._emit = emit
         self._settings = settings
         self._size_unit = size_unit
@@ -207,7 +209,7 @@ class Line:
 
     def _repeats(self, trade: TradeTick) -> bool:
         """Whether a line's first RTVolume is the trade that its image shows."""
-        if self._has_traded or self._early:
+        if self._has_traded or self._early or (self._settings.image_s == 0.0 and not self._is_image):
             return False
         if trade.received_ts - trade.exchange_ts > REPEAT_NS:
             return True
@@ -274,12 +276,18 @@ class Line:
     def pass_time(self, now: int) -> None:
         """Everything that was read is in: the quote is complete, and perhaps the image."""
         self.flush(now)
-        if self._begun and self._is_image and now >= self._begun + round(self._settings.image_s * NS_PER_S):
+        if self._is_image and self._is_image_over(now):
             self._is_image = False
         if self._bare and now >= self._bare_due():
             self._bare = 0
             self._emit_image(now)
         self.lost_ticks = bool(self._early) and now >= self._early_due()
+
+    def _is_image_over(self, now: int) -> bool:
+        """Whether what comes now is new. In lockstep that is so at the marker after the request, image or none."""
+        if self._settings.image_s == 0.0 and self.is_asked:
+            return True
+        return self._begun > 0 and now >= self._begun + round(self._settings.image_s * NS_PER_S)
 
     def _bare_due(self) -> int:
         waits = self.source is not TradeSource.NONE

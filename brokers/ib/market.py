@@ -102,6 +102,8 @@ class MarketData:
         self._held: Line | None = None
         self._touched: dict[int, Line] = {}
         """Lines that may have something to say when time passes."""
+        self._unsent: list[Line] = []
+        """Lines whose request waits to be sent."""
         self._farms_down: set[str] = set()
 
     # -- what is wanted ---------------------------------------------------------------------------------------
@@ -168,6 +170,14 @@ class MarketData:
             self._send(FollowTicks(line.ticks, contract, "AllLast"))
         line.request = self._take_id(j)
         self._send(FollowMarket(line.request, contract, GENERIC_TICKS))
+        self._unsent.append(line)
+
+    def sent(self) -> None:
+        """All that was to be sent is: in lockstep the images of new lines come before the next marker."""
+        for line in self._unsent:
+            line.is_asked = True
+            self._touched[line.instrument] = line
+        self._unsent.clear()
 
     def _tick_lines(self) -> int:
         return sum(each.line.ticks != 0 for each in self._watched.values())

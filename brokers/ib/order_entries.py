@@ -50,6 +50,7 @@ class Entry:
     """Terms that were asked for and are not confirmed yet."""
     new_ids: int = 0
     perm_ids: list[int] = field(default_factory=list)
+    """TWS's own ids of it: usually one. Of several, which a change that crosses a break can leave, the last one counts."""
     children: list[int] = field(default_factory=list)
     fills: dict[str, Fill] = field(default_factory=dict)
     """Root of the execution's id -> its latest revision."""
@@ -63,6 +64,10 @@ class Entry:
     """Since when a status tells of fills whose executions have not come."""
     searches: int = 0
     text: str = ""
+
+    def is_superseded(self, perm_id: int) -> bool:
+        """Whether a permanent id is one of those that no longer count: how its order ends is not how this one does."""
+        return len(self.perm_ids) > 1 and perm_id != self.perm_ids[-1]
 
     @property
     def remaining(self) -> float:

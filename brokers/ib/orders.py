@@ -159,6 +159,7 @@ class IbOrders:
         if entry is None or entry.status.is_final or (entry.is_cancelling and not again):
             return False
         entry.is_cancelling = True
+        entry.is_cancel_lost = entry.status is OrderStatus.UNKNOWN
         self.request(commands.CancelOrder(entry.order_id))
         return True
 
@@ -260,6 +261,8 @@ class IbOrders:
         if order.client_id == self.client_id and record.order_id > 0 and record.order_id != entry.order_id:
             entry.order_id = record.order_id
             self._by_order_id[record.order_id] = entry
+        if entry.is_superseded(order.perm_id):
+            return
         if not has_ended:
             self._compare_terms(entry, order)
         self._set_status(entry, record.status, record.warning)
@@ -307,6 +310,8 @@ class IbOrders:
         if entry is None:
             return
         self._note_perm_id(entry, record.perm_id)
+        if entry.is_superseded(record.perm_id):
+            return
         if record.status == "Filled" and record.filled > 0.0 and not record.remaining > 0.0:
             entry.change = None
             if abs(record.filled - entry.request.quantity) > DUST:  # as far as its group or a change left it
@@ -402,7 +407,11 @@ class IbOrders:
     def refused(self, record: ErrorMessage, now: int) -> None:
         """An error about one of the run's orders."""
         self._now = now
-        refusals.take(self, self._by_order_id[record.request_id], record)
+        entry = self._by_order_id[record.request_id]
+        if record.request_id == entry.order_id:
+            refusals.take(self, entry, record)
+        else:  # an older one of two that carry one reference, or an id that it no longer has
+            self.emit(Notice(record.code, f"order {entry.number}, under an older id: {record.text}"))
 
     # -- time and breaks --------------------------------------------------------------------------------------
 
@@ -445,7 +454,9 @@ class IbOrders:
         Where not ``is_last``, it will be asked once more: what TWS says nothing of is then only listed.
         """
         self._now = now
-        return self.told.reconcile(self, is_last=is_last)
+        differences = self.told.reconcile(self, is_last=is_last)
+        self.doubt = ""
+        return differences
 
 
 def _same_terms(a: OrderRecord, b: OrderRecord) -> bool:

@@ -121,6 +121,10 @@ def _never_left(orders: IbOrders, entry: Entry) -> None:
 
 def _go_on(orders: IbOrders, entry: Entry, told: list[OpenOrder]) -> None:
     """An order works at TWS: what was asked of it and may have been lost is asked again, or taken back."""
+    last = told[-1].order.perm_id
+    if last in entry.perm_ids:
+        entry.perm_ids.remove(last)
+        entry.perm_ids.append(last)
     for record in told[:-1]:  # a change that crossed a break can leave several orders with one reference
         if record.order_id == told[-1].order_id:
             text = f"order {entry.number} was there twice under one id: both are cancelled"

@@ -180,6 +180,7 @@ class IbSession:
     def take_commands(self, now: int) -> list[Command]:
         """What is to be sent now."""
         found = self._outbox.take(now)
+        self.market.sent()
         for command in found:
             if isinstance(command, commands.PlaceOrder):
                 self.orders.left(command, now)

@@ -65,22 +65,15 @@ def live(
 
     Ctrl-C ends the run in order. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
     """
-    from papertape.cli.backtest import make_strategy
-    from papertape.cli.strategy_source import load_strategy
-    from papertape.cli.text import emit
-    from papertape.cli.trading import fingerprint_of, read_options, trade
+    from papertape.cli.arm import arm_run
+    from papertape.cli.trading import trade
+    from papertape.cli.trading_options import read_options
     from papertape.core.errors import ConfigError
     from papertape.core.model import Mode
-    from papertape.live.arming import confirm_account
-    from papertape.live.arming import write_arm as arm_file
 
     trading = read_options(Mode.LIVE, strategy, context.params)
     if write_arm is None:
         return trade(trading)
-    if not trading.settings.account:
-        raise ConfigError("arming needs --account ID, the account that the run may trade")
-    made = make_strategy(load_strategy(trading.job.strategy), trading.job.parameters)
-    confirm_account(trading.settings.account)
-    arm_file(Path(write_arm), trading.settings.account, fingerprint_of(trading, made))
-    emit(f"armed {write_arm} for {trading.settings.account}; run with --arm {write_arm}")
-    return 0
+    if trading.config.live.arm is not None:
+        raise ConfigError("--arm begins a run and --write-arm prepares one; give one of them")
+    return arm_run(trading, Path(write_arm))

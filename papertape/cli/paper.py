@@ -85,7 +85,8 @@ def paper(
 
     Ctrl-C ends the run in order. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
     """
-    from papertape.cli.trading import read_options, trade
+    from papertape.cli.trading import trade
+    from papertape.cli.trading_options import read_options
     from papertape.core.model import Mode
 
     return trade(read_options(Mode.PAPER, strategy, context.params))

@@ -1,157 +1,30 @@
-"""What ``papertape paper`` and ``papertape live`` have in common: from options to a run that trades, shown and saved."""
+"""What ``papertape paper`` and ``papertape live`` have in common: a run that is made, watched, ended in order and shown."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from papertape.cli.backtest import GUARD_TRIPPED, Job, given_options, make_strategy, prepare
-from papertape.core.errors import ConfigError, PeerError, UserError
+from papertape.cli.backtest import GUARD_TRIPPED, make_strategy
+from papertape.cli.trading_options import Trading, end_time
+from papertape.core.errors import ConfigError, PeerError, UserError, did_you_mean
 from papertape.core.model import Mode
-from papertape.core.timers import NEVER
 
 if TYPE_CHECKING:
     from gateway.threaded import SimulatedGateway
     from papertape.cli.questions import Questions
-    from papertape.config import BacktestConfig
     from papertape.core.series import Tape
     from papertape.live.assembly import LiveRun
-    from papertape.live.settings import LiveSettings
-    from papertape.runs import Run
+    from papertape.live.preflight import Found
+    from papertape.live.settings import Address
     from strategies.base import Strategy
-
-SIM = "sim"
-_LIVE_NAMES = {
-    "gateway": "gateway", "account": "account", "client_id": "client_id", "duration": "duration", "until": "until",
-    "confirm": "confirm", "read_only": "read_only", "record": "record", "notify": "notify", "trades": "trades",
-    "tick_by_tick": "tick_by_tick", "delayed": "delayed", "at_end": "at_end", "speed": "speed", "tws_zone": "zone",
-    "arm": "arm",
-}  # fmt: skip
-"""Options -> their keys in the section ``live``."""
-_LIVE_GUARD = {"disconnect": "disconnect", "scope": "scope", "stale_s": "stale_s"}
-_ONLY_HERE = ("strategy", "plain", "as_json", "resume", "scenario", "write_arm", "flatten_at_once")
-
-
-@dataclass(frozen=True, slots=True)
-class Trading:
-    """What is to be run. ``job`` has the strategy and, for the simulated gateway, the tape and the account."""
-
-    mode: Mode
-    job: Job
-    config: BacktestConfig
-    settings: LiveSettings
-    is_plain: bool
-    as_json: bool
-    resume: str | None
-    scenario: str | None
-
-
-def read_options(mode: Mode, strategy: str, values: Mapping[str, Any]) -> Trading:
-    """The configuration of a live run from its options, the environment and a TOML file. Raises ConfigError."""
-    from papertape.config import configure
-
-    own: dict[str, Any] = {}
-    rest: dict[str, Any] = {}
-    guard: dict[str, Any] = {}
-    for name, value in values.items():
-        is_given = not (value is None or value is False or value in ((), [])) or (name == "delayed" and value is False)
-        if name in _LIVE_NAMES:
-            if is_given:
-                own[_LIVE_NAMES[name]] = value
-        elif name in _LIVE_GUARD:
-            if is_given:
-                guard[_LIVE_GUARD[name]] = value
-        elif name not in _ONLY_HERE:
-            rest[name] = value
-    if values.get("flatten_at_once"):
-        guard["flatten_confirmed"] = False
-    given = given_options(rest)
-    if own:
-        given["live"] = own
-    if guard:
-        given.setdefault("guard", {}).update(guard)
-    file = Path(strategy) if strategy.endswith(".toml") else None
-    if file is None:
-        given["strategy"] = strategy
-    config = configure(given, file)
-    if config.grid:
-        raise ConfigError("a grid is for backtests; set one value of each parameter with --set")
-    is_simulated = mode is Mode.PAPER and (config.live.gateway or SIM) == SIM
-    data = config.data if config.data or not is_simulated else [_sample()]
-    job = prepare(replace(config, data=data or ["-"]))
-    return Trading(
-        mode, job, config, _settings(mode, config), bool(values.get("plain")), bool(values.get("as_json")),
-        values.get("resume"), values.get("scenario"),
-    )  # fmt: skip
-
-
-def _sample() -> str:
-    from papertape.cli.sim import sample_folder
-
-    return sample_folder()
-
-
-def _settings(mode: Mode, config: BacktestConfig) -> LiveSettings:
-    """The settings that do not depend on where TWS is. Raises ConfigError."""
-    from backtests.settings import guard_settings, member
-    from papertape.live.settings import AtEnd, LiveConfirm, LiveSettings, TradesFrom
-
-    live = config.live
-    limits = {name: getattr(config.guard, name) for name in config.guard.__dataclass_fields__}
-    confirm = live.confirm or config.confirm or LiveConfirm.IF_AFFORDABLE
-    chosen: dict[str, Any] = {
-        "account": live.account,
-        "client_id": live.client_id,
-        "calendar": config.calendar,
-        "tick_by_tick": live.tick_by_tick,
-        "delayed": (mode is Mode.PAPER) if live.delayed is None else live.delayed,
-        "is_read_only": live.read_only,
-        "risk_free": config.risk_free,
-        "seed": config.seed,
-        "zone": live.zone,
-    }
-    return LiveSettings(
-        mode=mode,
-        guard=guard_settings({name: value for name, value in limits.items() if value is not None}),
-        confirm=member(LiveConfirm, confirm, "confirm"),
-        trades=member(TradesFrom, live.trades or TradesFrom.AUTO, "trades"),
-        at_end=member(AtEnd, live.at_end or AtEnd.CANCEL, "at_end"),
-        **{name: value for name, value in chosen.items() if value is not None},
-    )
-
-
-def end_time(trading: Trading, now: int, zone: str) -> int:
-    """When the run is to end (UTC ns), by ``--duration`` or ``--until``. Raises ConfigError."""
-    import datetime as dt
-    from zoneinfo import ZoneInfo
-
-    from backtests.settings import moment
-    from papertape.core.requests import duration
-
-    live = trading.config.live
-    if live.duration is not None and live.until is not None:
-        raise ConfigError("--duration and --until say the same thing twice; give one")
-    if live.duration is not None:
-        length = duration(live.duration)
-        if not length.ns:
-            raise ConfigError(f'--duration "{live.duration}": a length as 30m or 2h is needed')
-        return now + length.ns
-    if live.until is None:
-        return NEVER
-    text = str(live.until)
-    if len(text) <= 8:
-        today = dt.datetime.fromtimestamp(now / 1e9, ZoneInfo(zone)).date()
-        text = f"{today}T{text.zfill(5)}"
-    until = moment(text, zone, name="until")
-    if until <= now:
-        raise ConfigError(f'--until "{live.until}": that is past')
-    return until
 
 
 def trade(trading: Trading) -> int:
@@ -159,35 +32,28 @@ def trade(trading: Trading) -> int:
     from papertape.cli.strategy_source import load_strategy
 
     strategy = make_strategy(load_strategy(trading.job.strategy), trading.job.parameters)
-    if trading.mode is Mode.PAPER and (trading.config.live.gateway or SIM) == SIM:
-        run = _on_simulated(trading, strategy)
-    else:
-        run = _on_tws(trading, strategy)
-    from papertape.cli.backtest import show_run
-
-    show_run(run, as_json=trading.as_json)
-    return GUARD_TRIPPED if run.record.guard_tripped else 0
+    return _on_simulated(trading, strategy) if trading.is_simulated else _on_tws(trading, strategy)
 
 
-def _on_simulated(trading: Trading, strategy: Strategy) -> Run:
+def _on_simulated(trading: Trading, strategy: Strategy) -> int:
     """A paper run on the simulated gateway, which is started for it in this process."""
     from backtests.run import prepared
     from gateway.assembly import parse_speed
     from gateway.scenario import Scenario
     from papertape.cli.backtest import load
-    from papertape.cli.text import emit
     from papertape.live.simulated import paper_run, paper_settings, serve_tape
 
     speed = trading.config.live.speed
-    settings = paper_settings(trading.settings, speed=None if speed in (None, "max") else parse_speed(str(speed)))
+    settings = paper_settings(trading.settings, speed=None if speed is None else parse_speed(speed))
     simulated, _ = prepared(trading.job.guard, trading.job.options)
+    simulated.fee_model()
+    scenario = None if trading.scenario is None else Scenario.read(Path(trading.scenario))
     questions = _questions(trading)
     tape = load(trading.job)
-    scenario = None if trading.scenario is None else Scenario.read(Path(trading.scenario))
+    _check_symbols(trading.job.symbols, tape)
     with serve_tape(tape, simulated, settings, allow_short=strategy.allow_short, scenario=scenario) as gateway:
-        if not trading.as_json:
-            emit(_opening(trading, gateway, tape), to_stderr=trading.as_json)
         until = end_time(trading, gateway.first_ts, gateway.calendar.zone)
+        _say(trading, _opening_of_simulated(trading, gateway, tape))
         run = paper_run(
             strategy, tape, gateway, settings, simulated, out=Path(trading.job.out), symbols=trading.job.symbols,
             until=until, confirm=None if questions is None else questions.ask,
@@ -195,49 +61,79 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> Run:
         return execute(trading, run, strategy, questions)
 
 
-def _opening(trading: Trading, gateway: SimulatedGateway, tape: Tape) -> str:
+def _check_symbols(symbols: Sequence[str], tape: Tape) -> None:
+    for symbol in symbols:
+        if symbol not in tape.symbols:
+            raise ConfigError(f"--symbols {symbol}: the data hold no such symbol{did_you_mean(symbol, tape.symbols)}")
+
+
+def _opening_of_simulated(trading: Trading, gateway: SimulatedGateway, tape: Tape) -> list[str]:
     from papertape.moments import time_text
 
     zone = gateway.calendar.zone
     span = f"{time_text(gateway.first_ts, zone)} to {time_text(gateway.last_ts, zone)}"
-    return (
-        f"paper: {trading.job.strategy} on a simulated gateway that plays {', '.join(trading.job.data)}\n"
-        f"       {len(tape.symbols)} symbols, {span}; use --gateway 127.0.0.1:7497 for TWS"
-    )
+    return [
+        f"paper: {trading.job.strategy} on a simulated gateway that plays {', '.join(trading.job.data)}",
+        f"       {len(tape.symbols)} symbols, {span}; --gateway 127.0.0.1:7497 is TWS",
+    ]
 
 
-def _on_tws(trading: Trading, strategy: Strategy) -> Run:
-    """A run at TWS or IB Gateway."""
+def _on_tws(trading: Trading, strategy: Strategy) -> int:
+    """A run at TWS or IB Gateway. Everything that could refuse it comes before anything of it is made."""
     from gateway.assembly import parse_speed
-    from papertape.live.arming import check_arm, confirm_account
-    from papertape.live.assembly import gateway_time, make_run
+    from papertape.live.arming import check_arm, check_terminal, confirm_account
+    from papertape.live.assembly import make_run
+    from papertape.live.preflight import look_at
     from papertape.live.settings import Address
 
     live = trading.config.live
-    if live.gateway is None:
-        raise ConfigError("live trading needs --gateway HOST:PORT, as 127.0.0.1:7496 for TWS or 127.0.0.1:4001")
-    if live.gateway == SIM:
-        raise ConfigError("there is no simulated live trading; papertape paper has the simulated gateway")
-    if trading.config.data:
-        raise ConfigError("data are for the simulated gateway; at TWS the market is its own (leave --data out)")
-    address = Address.parse(live.gateway)
-    if trading.mode is Mode.LIVE:
-        if not trading.settings.account:
-            raise ConfigError("live trading needs --account ID, one of the login's accounts")
-        if live.arm is not None:
-            check_arm(Path(live.arm), trading.settings.account, fingerprint_of(trading, strategy))
-        else:
-            confirm_account(trading.settings.account)
+    address = Address.parse(str(live.gateway))
+    settings = trading.settings
+    if live.speed is not None:
+        settings = replace(settings, speed=parse_speed(live.speed) or 1.0)
     questions = _questions(trading)
-    speed = trading.config.live.speed
-    settings = trading.settings if speed is None else replace(trading.settings, speed=parse_speed(str(speed)) or 1.0)
-    now = gateway_time(address, settings.client_id)
+    if trading.mode is Mode.LIVE and live.arm is not None:
+        check_arm(Path(live.arm), settings.account, fingerprint_of(trading, strategy))
+    elif trading.mode is Mode.LIVE:
+        check_terminal()
+    found = look_at(address, settings)
+    until = end_time(trading, found.ts, _zone(settings.calendar))
+    _say(trading, _opening_at_tws(trading, strategy, address, found))
+    if trading.mode is Mode.LIVE and live.arm is None:
+        confirm_account(settings.account)
     run = make_run(
-        strategy, settings, address, out=Path(trading.job.out), symbols=trading.job.symbols, now=now,
-        until=end_time(trading, now, _zone(settings.calendar)),
-        confirm=None if questions is None else questions.ask,
+        strategy, replace(settings, account=found.account), address, out=Path(trading.job.out),
+        symbols=trading.job.symbols, now=found.ts, until=until, confirm=None if questions is None else questions.ask,
     )  # fmt: skip
     return execute(trading, run, strategy, questions)
+
+
+def _opening_at_tws(trading: Trading, strategy: Strategy, address: Address, found: Found) -> list[str]:
+    """What is about to be traded, where, and within which limits."""
+    mode = trading.mode.value
+    indent = " " * (len(mode) + 2)
+    settings = trading.settings
+    parameters = ", ".join(f"{name} {value}" for name, value in strategy.parameter_values.items())
+    guard = settings.guard
+    limits = [f"{name} {value}" for name, value in settings.limits().items()]
+    lines = [
+        f"{mode}: {trading.job.strategy}{f' with {parameters}' if parameters else ''}",
+        f"{indent}account {found.account} at {address}, client id {settings.client_id}"
+        f"{'; read-only: no order is sent' if settings.is_read_only else ''}",
+        f"{indent}guard: {', '.join(limits) or 'no limits are set'}",
+    ]
+    if guard.max_drawdown is None:
+        lines.append(f"{indent}no loss stops it by itself: --max-drawdown 5% would")
+    if trading.passed_over:
+        names = ", ".join(trading.passed_over)
+        lines.append(f"{indent}for backtests and the simulated gateway only, and passed over here: {names}")
+    return lines
+
+
+def _say(trading: Trading, lines: list[str]) -> None:
+    from papertape.cli.text import clean, emit
+
+    emit("\n".join(clean(line) for line in lines), to_stderr=trading.as_json)
 
 
 def fingerprint_of(trading: Trading, strategy: Strategy) -> str:
@@ -245,7 +141,10 @@ def fingerprint_of(trading: Trading, strategy: Strategy) -> str:
     from backtests.outcome import code_hash
 
     kind = type(strategy)
-    return trading.settings.fingerprint(kind.__name__, strategy.parameter_values, code_hash(kind))
+    gateway, symbols = str(trading.config.live.gateway), sorted(trading.job.symbols)
+    return trading.settings.fingerprint(
+        kind.__name__, {**strategy.parameter_values, "symbols": symbols, "gateway": gateway}, code_hash(kind)
+    )
 
 
 def _zone(calendar: str) -> str:
@@ -259,25 +158,65 @@ def _questions(trading: Trading) -> Questions | None:
     from papertape.cli.questions import Questions
     from papertape.live.settings import LiveConfirm
 
-    return Questions() if trading.settings.confirm is LiveConfirm.ASK else None
+    if trading.settings.confirm is not LiveConfirm.ASK:
+        return None
+    return Questions(patience_s=trading.settings.confirm_s if not trading.is_simulated else None)
 
 
-def execute(trading: Trading, run: LiveRun, strategy: Strategy, questions: Questions | None = None) -> Run:
-    """Run it with a screen, notifications, recordings and an ear for halts; returns the run that was stored."""
-    from papertape.cli.failures import explained
+def execute(trading: Trading, run: LiveRun, strategy: Strategy, questions: Questions | None = None) -> int:
+    """Run it with a screen, notifications, recordings and an ear for halts, and show it; returns the exit status.
+
+    A new run that never came to trade leaves nothing behind: then UserError says why.
+    """
+    from papertape.cli.backtest import show_run
     from papertape.runs import open_run
 
-    with _watched(trading, run, questions), _ended_by_signals(run):
-        try:
+    failure: Exception | None = None
+    try:
+        with _printing_elsewhere(trading), _watched(trading, run, questions), _ended_by_signals(run):
             run.run()
-        except PeerError as error:
-            raise UserError(str(error)) from None
-        except Exception as error:
-            shown = explained(error, strategy)
-            if shown is error:
-                raise
-            raise shown from error
-    return open_run(run.folder)
+    except Exception as error:  # noqa: BLE001  # it is raised below, when what is left was said or removed
+        failure = error
+    if run.is_new and not run.has_begun:
+        run.discard()
+        if failure is not None and not isinstance(failure, PeerError):
+            raise _shown(failure, strategy) from failure
+        raise UserError(f"{run.address}: {failure or run.engine.why or 'the run ended before it began'}") from None
+    if failure is not None:
+        _say_end(run, is_failed=True)
+        raise _shown(failure, strategy) from failure
+    show_run(open_run(run.folder), as_json=trading.as_json)
+    return _say_end(run)
+
+
+@contextlib.contextmanager
+def _printing_elsewhere(trading: Trading) -> Iterator[None]:
+    """What a strategy prints goes to stderr where stdout is for JSON only."""
+    if trading.as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
+def _shown(error: Exception, strategy: Strategy) -> Exception:
+    """An error as it is to be raised: a peer's or the strategy's own in the words of this program."""
+    from papertape.cli.failures import explained
+
+    return UserError(str(error)) if isinstance(error, PeerError) else explained(error, strategy)
+
+
+def _say_end(run: LiveRun, *, is_failed: bool = False) -> int:
+    """Why it ended, and what is left that somebody has to look after; the exit status."""
+    from papertape.cli.text import clean, emit, warn
+
+    if is_failed:
+        emit(f"the run so far is stored in {run.folder}", to_stderr=True)
+    else:
+        emit(f"ended: {clean(run.engine.why)}", to_stderr=True)
+    for line in run.remaining_texts():
+        emit(f"{warn('still works:')} {clean(line)}", to_stderr=True)
+    return GUARD_TRIPPED if run.is_cut_short else 0
 
 
 @contextlib.contextmanager
@@ -305,13 +244,20 @@ def _watched(trading: Trading, run: LiveRun, questions: Questions | None) -> Ite
     from papertape.cli.text import emit, warn
     from papertape.live.watching import Watching
 
-    with Watching(
-        run, is_plain=trading.is_plain or trading.as_json, is_silent=trading.as_json,
-        notify=trading.config.live.notify, record=trading.config.live.record,
-    ) as watching:  # fmt: skip
-        run.engine.look = watching.look
-        if questions is not None:
-            questions.attach(run.parts.inbox, watching.screen)
-        yield
-    for line in watching.said:
-        emit(f"{warn('warning:')} {line}", to_stderr=True)
+    live = trading.config.live
+    watching = Watching(
+        run,
+        is_plain=trading.is_plain,
+        is_silent=trading.as_json,
+        notify=live.notify,
+        record=live.record,
+    )
+    try:
+        with watching:
+            run.engine.look = watching.look
+            if questions is not None:
+                questions.attach(run.parts.inbox, watching.screen)
+            yield
+    finally:
+        for line in watching.said:
+            emit(f"{warn('warning:')} {line}", to_stderr=True)

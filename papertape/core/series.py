@@ -138,6 +138,8 @@ class Batch:
     ends: I8 | None = None
     is_past: bool = False
     """Bars that were over before they were asked for: they are heard, and change nothing else."""
+    cells: bytes | None = None
+    """The events' rows in a table of places, once they were in one (see :mod:`papertape.core.places`)."""
 
     def __len__(self) -> int:
         return len(self.ts)

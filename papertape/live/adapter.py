@@ -137,13 +137,17 @@ class Adapter:
 
     def take(self, records: Sequence[Record]) -> None:
         """Take in what was read, and pass on what follows from it."""
+        self.pass_on(self.hear(records))
+
+    def hear(self, records: Sequence[Record]) -> int:
+        """Take in what was read; :meth:`pass_time` then passes on what follows. Returns the time (UTC ns)."""
         now = self._clock.now()
         for record in records:
             if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
-        self.pass_on(now)
+        return now
 
     def _hear(self, record: Record, now: int) -> None:
         if isinstance(record, HEARD):
@@ -162,6 +166,7 @@ class Adapter:
         now = self._clock.now()
         self.ib.pass_time(now)
         if self.ib.wish is Wish.CONNECT and self.ib.state is LinkState.DOWN:
+            self.pass_on(now)  # what has happened does not wait until somebody answers
             self.connect()
         elif self.ib.wish is Wish.DISCONNECT:
             self.disconnect(self.ib.text)

@@ -15,25 +15,33 @@ from papertape.moments import iso_utc
 _KIND = "papertape arming file"
 
 
-def confirm_account(account: str, *, ask: Callable[[str], str] | None = None, terminal: TextIO | None = None) -> None:
-    """Have the account's id typed again on a terminal. UserError where it is not, or where there is no terminal."""
-    stream = terminal or sys.stdin
-    if not stream.isatty():
+def check_terminal(terminal: TextIO | None = None) -> None:
+    """Raise UserError where nobody sits at a terminal who could confirm a live run."""
+    if not (terminal or sys.stdin).isatty():
         raise UserError(
             "live trading is confirmed on a terminal, and there is none; arm a file with --write-arm and run with --arm"
         )
+
+
+def confirm_account(account: str, *, ask: Callable[[str], str] | None = None, terminal: TextIO | None = None) -> None:
+    """Have the account's id typed again on a terminal. UserError where it is not, or where there is no terminal."""
+    check_terminal(terminal)
     question = f"Live trading with real money in account {account}. Type the account's id to begin: "
-    typed = (ask or input)(question).strip()
+    try:
+        typed = (ask or input)(question).strip()
+    except EOFError:
+        typed = ""
     if typed != account:
-        raise UserError(f'"{typed}" is not {account}; nothing was begun')
+        raise UserError(f'"{typed}" is not {account}; nothing was begun' if typed else "no account typed; nothing was begun")
 
 
 def write_arm(path: Path, account: str, fingerprint: str) -> None:
     """Arm a file for runs of one configuration on one account. Raises ConfigError where it can not be written."""
     content = {"kind": _KIND, "account": account, "configuration": fingerprint, "armed": iso_utc(time.time_ns())}
     try:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        path.touch(mode=0o600)
         path.chmod(0o600)
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
 

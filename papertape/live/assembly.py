@@ -13,18 +13,14 @@ from typing import Any
 from backtests.outcome import RunParts, Source, code_hash, make_record
 from brokers.ib.bars import BarSettings
 from brokers.ib.broker import IbBroker
-from brokers.ib.codes import CodeClass, classify
-from brokers.ib.commands import AskTime
 from brokers.ib.gateway import IbGateway
 from brokers.ib.lines import LineSettings
 from brokers.ib.market import MarketSettings
-from brokers.ib.records import CurrentTime, Disconnected, ErrorMessage, NextValidId
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession, LinkSettings
 from feeds.ib import IbFeed
 from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
-from papertape.core.errors import PeerError, UserError
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity
@@ -66,7 +62,8 @@ class LiveRun:
     symbols: Sequence[str]
     calendar: SessionTimes
     memory: MemoryJournal
-    started_ts: int = 0
+    is_new: bool = False
+    """Whether nothing of it is older than this process: where it comes to nothing, nothing of it need stay."""
     source: Source = field(default_factory=Source)
     simulated: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the simulated gateway's account and fills, as a backtest's; empty at TWS."""
@@ -91,6 +88,30 @@ class LiveRun:
             save_into(record, self.folder)
             self.parts.journal.close()
         return record
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the strategy was started: the account was known, and agreed with what was expected."""
+        return self.parts.side.has_begun
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the guard, a halt or a connection that was lost for good has kept it from trading on."""
+        adapter = self.parts.adapter
+        return bool(adapter.state.trip or adapter.state.halted) or adapter.ib.state is LinkState.FAILED
+
+    def discard(self) -> None:
+        """Remove a run that never began, as if it had not been made."""
+        assert self.is_new and not self.has_begun, "what a run did is never removed"
+        self.parts.journal.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # other runs are in it
+            self.folder.parent.rmdir()
+
+    def remaining_texts(self) -> list[str]:
+        """Orders that still worked at the end, in words."""
+        entries = self.parts.adapter.ib.orders.entries
+        return [order_text(number, entries[number].request, entries[number].filled) for number in self.engine.remaining]
 
     def record(self, began: float) -> RunRecord:
         """What the run leaves."""
@@ -132,46 +153,40 @@ class LiveRun:
             mode=self.settings.mode,
             notes=self._notes(),
             texts=p.side.broker.texts,
-            prices={},
+            prices=p.side.prices.of_traded(session),
         )
+        self._note_account(session)
         return make_record(parts, keep_prices=True, began=began)
 
+    def _note_account(self, session: Session) -> None:
+        """The account as TWS told of it, whoever traded in it: series of the run beside the strategy's own."""
+        rows = self.parts.adapter.ib.account.history
+        for name, values in (
+            (ACCOUNT_NET_LIQUIDATION, [(ts, value) for ts, value, _ in rows if value == value]),
+            (ACCOUNT_POSITION_VALUE, [(ts, value) for ts, _, value in rows if value == value]),
+        ):
+            if values:
+                session.log.custom[name] = values
+
     def _notes(self) -> list[Note]:
-        notes = []
+        notes = data_notes(self.parts.adapter.ib.market.describe())
+        if self.settings.is_read_only:
+            notes.append(Note("read_only", "the run was read-only: no order was sent"))
         if self.engine.remaining:
-            numbers = ", ".join(map(str, self.engine.remaining))
-            notes.append(Note("remaining", f"orders that still worked at the end: {numbers}", Severity.WARNING))
+            texts = "; ".join(self.remaining_texts())
+            notes.append(Note("remaining", f"orders that still worked at the end: {texts}", Severity.WARNING))
         halted = self.parts.adapter.state.halted
         if halted:
             notes.append(Note("halted", f"halted: {halted}", Severity.WARNING))
+        notes.append(Note("ended", f"ended: {self.engine.why}"))
         return notes
 
 
-def gateway_time(address: Address, client_id: int) -> int:
-    """TWS's time (UTC ns): whether anybody listens there and speaks its language is known before a run is made.
-
-    Raises UserError with one clear line.
-    """
-    gateway = IbGateway()
-    try:
-        gateway.connect(address.host, address.port, client_id, CONNECT_S)
-        deadline = time.monotonic() + CONNECT_S
-        is_asked = False
-        while time.monotonic() < deadline:
-            for record in gateway.poll(0.5):
-                if isinstance(record, NextValidId) and not is_asked:
-                    is_asked = gateway.send(AskTime())
-                elif isinstance(record, CurrentTime):
-                    return record.ts_s * NS_PER_S
-                elif isinstance(record, Disconnected):
-                    raise UserError(f"{address}: {record.reason}")
-                elif isinstance(record, ErrorMessage) and classify(record.code, record.text) is CodeClass.ID_IN_USE:
-                    raise UserError(f"client id {client_id} is in use at {address}; name another one with --client-id")
-    except PeerError as error:
-        raise UserError(str(error)) from None
-    finally:
-        gateway.close()
-    raise UserError(f"{address} took the connection and says nothing; in TWS, look whether it asks to accept it")
+def order_text(number: int, request: OrderRequest, filled: float) -> str:
+    """An order that works, in words."""
+    prices = "".join(f" {price:g}" for price in (request.limit_price, request.stop_price, request.trail) if price == price)
+    part = f", {filled:g} filled" if filled else ""
+    return f"order {number}, {request.side.name} {request.quantity:g} {request.symbol} {request.type.name}{prices}{part}"
 
 
 def new_run_id() -> str:

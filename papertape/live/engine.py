@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from brokers.ib.commands import AskTime
@@ -28,6 +30,8 @@ DISTRESS_S = 5.0
 """The same, where the run ends because it can not go on."""
 STOP_S = 5.0
 """How long the end of a run waits for a handler to return."""
+SWITCH_S = 0.0005
+"""How long a thread may keep Python to itself while another wants it: so long the guard waits for a handler that computes."""
 MOST_TURNS = 10_000
 """Turns between the two halves at one time: more are a strategy that answers itself for ever."""
 
@@ -194,13 +198,14 @@ class Engine:
         p.adapter.connect()
         adapter = threading.Thread(target=self._guarded(self._adapter_loop), name="adapter", daemon=True)
         strategy = threading.Thread(target=self._guarded(self._strategy_loop), name="strategy", daemon=True)
-        strategy.start()
-        adapter.start()
-        while adapter.is_alive():
-            try:
-                adapter.join(0.2)
-            except KeyboardInterrupt:
-                self.stop("interrupted")
+        with _switching_every(SWITCH_S):
+            strategy.start()
+            adapter.start()
+            while adapter.is_alive():
+                try:
+                    adapter.join(0.2)
+                except KeyboardInterrupt:
+                    self.stop("interrupted")
         if isinstance(self.failure, Exception):
             raise self.failure
 
@@ -264,10 +269,13 @@ class Engine:
         due = p.journal.due_in_s(time.monotonic())
         records = p.adapter.poll(0.0 if p.asks else POLL_S if due is None else max(0.0, min(due, POLL_S)))
         if records:
-            p.adapter.take(records)
-        p.adapter.pass_time()
+            p.adapter.hear(records)
+            p.adapter.pass_time()
         if p.adapter.answer_asks():
+            p.adapter.send_due()  # an order leaves before anything else is seen to
             p.adapter.pass_on(p.clock.now())
+        if not records:
+            p.adapter.pass_time()
         p.adapter.send_due()
         p.journal.flush_due(time.monotonic())
         self.look()
@@ -298,3 +306,14 @@ class Engine:
         if adapter.gateway is not None:
             adapter.gateway.close()
             adapter.gateway = None
+
+
+@contextlib.contextmanager
+def _switching_every(seconds: float) -> Iterator[None]:
+    """Have Python's threads take turns so often. Its usual 5 ms are many times what an order takes."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, seconds))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -178,9 +178,12 @@ Entry = (
 )  # fmt: skip
 
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def encode(entry: Entry) -> bytes:
     """An entry as the journal keeps it: JSON in which a number that is unknown is NaN, which strict JSON has no word for."""
-    return json.dumps(msgspec.to_builtins(entry, str_keys=True), separators=(",", ":")).encode()
+    return _to_json(msgspec.to_builtins(entry, str_keys=True)).encode()
 
 
 def decode(body: bytes) -> Entry:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
+from queue import Empty, SimpleQueue
 
 from brokers.ib.asks import Ask
 from brokers.ib.events import Event
@@ -28,15 +30,17 @@ class Inbox:
         """Market events that wait."""
         self.lost = 0
         """Market events that were dropped, because nobody took them."""
-        self._items: deque[Item] = deque()
-        self._changed = threading.Condition()
+        self._items: list[Item] = []
+        self._lock = threading.Lock()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        """Rung when something was put; a condition would have the taker wait for the lock that who wakes him holds."""
 
     def put(self, items: list[Item]) -> bool:
         """Append what has happened; False where more than ``most`` market events wait.
 
         Up to twice as many are kept, what is about orders and the account always.
         """
-        with self._changed:
+        with self._lock:
             for each in items:
                 if isinstance(each, Batch):
                     if self.behind > 2 * self.most:
@@ -44,32 +48,33 @@ class Inbox:
                         continue
                     self.behind += len(each)
                 self._items.append(each)
-            self._changed.notify()
-            return self.behind <= self.most
+            is_timely = self.behind <= self.most
+        self.wake()
+        return is_timely
 
     def take(self, timeout_s: float = 0.0) -> list[Item]:
-        """All that waits; after at most ``timeout_s`` nothing."""
-        with self._changed:
-            if not self._items and timeout_s > 0.0:
-                self._changed.wait(timeout_s)
-            found = list(self._items)
-            self._items.clear()
+        """All that waits; after at most ``timeout_s`` nothing. For one taker, whom :meth:`wake` may have return earlier."""
+        self.wait(timeout_s)
+        with self._lock:
+            found, self._items = self._items, []
             self.behind = 0
-            return found
+        return found
 
     def __bool__(self) -> bool:
         return bool(self._items)
 
     def wait(self, timeout_s: float) -> None:
         """Wait until there is something, or so long."""
-        with self._changed:
-            if not self._items:
-                self._changed.wait(timeout_s)
+        with contextlib.suppress(Empty):
+            if self._items or timeout_s <= 0.0:
+                self._bell.get_nowait()  # before the items are taken: what is put after that rings anew
+            else:
+                self._bell.get(timeout=timeout_s)
 
     def wake(self) -> None:
-        """Have a waiting taker return."""
-        with self._changed:
-            self._changed.notify()
+        """Have a waiting taker return. From any thread, also in the middle of a signal."""
+        if self._bell.empty():
+            self._bell.put(None)
 
 
 class Asks:

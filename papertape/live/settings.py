@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from brokers.ib.outbox import MESSAGES_PER_S
 from papertape.core.errors import ConfigError
@@ -111,6 +112,12 @@ class LiveSettings:
             raise ConfigError("mode backtest: a live run is paper or live")
         if not 0 <= self.client_id < 2**31:
             raise ConfigError(f"client id {self.client_id}: a whole number from 0 is needed")
+        if self.tick_by_tick < 0:
+            raise ConfigError(f"tick_by_tick={self.tick_by_tick}: a whole number from 0 is needed")
+        try:
+            ZoneInfo(self.zone)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ConfigError(f'time zone "{self.zone}" is unknown; name TWS\'s own as US/Eastern') from None
 
     @property
     def tick_lines(self) -> int:
@@ -130,6 +137,17 @@ class LiveSettings:
         """What only a run with a connection has."""
         shared = {"mode", *self.of_a_backtest()}
         return {name: value for name, value in self.as_plain().items() if name not in shared}
+
+    def limits(self) -> dict[str, str]:
+        """What of the guard is not as it is by itself, in words: name -> value."""
+        usual = GuardSettings()
+        found: dict[str, str] = {}
+        for each in dataclasses.fields(usual):
+            value = getattr(self.guard, each.name)
+            if value != getattr(usual, each.name):
+                plain = _plain(value)
+                found[each.name] = " ".join(map(str, plain)) if isinstance(plain, list) else str(plain)
+        return found
 
     def fingerprint(self, strategy: str, parameters: Mapping[str, Any], code_hash: str) -> str:
         """Twelve hex digits that change with anything that a live run was armed for."""

@@ -64,6 +64,8 @@ class StrategySide:
         self.began_ts = 0
         self.starting_equity = math.nan
         self._now = 0
+        self._owes_wake = False
+        """Whether the adapter's thread does not know yet that something was asked for."""
         self._registry = registry
         self._wake = wake
         feed.sync = self.sync
@@ -73,8 +75,10 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned."""
+        """Call each handler in turn; what it asked for is handed on when it has returned, before another is called."""
         for handler, event in wakes:
+            if self._owes_wake:
+                self._wake_adapter()
             began = self.busy_since_s = time.monotonic()
             self.busy_in = getattr(handler, "__name__", "a handler")
             try:
@@ -85,10 +89,13 @@ class StrategySide:
                 self.busy_since_s = 0.0
             if time.monotonic() - began > SLOW_HANDLER_S:
                 self._slow(time.monotonic() - began)
-            if self.asks.flush():
-                self._wake()
-        if self.asks.flush():
-            self._wake()
+            self._owes_wake = self.asks.flush() or self._owes_wake
+        self._owes_wake = self.asks.flush() or self._owes_wake
+
+    def _wake_adapter(self) -> None:
+        """Have the adapter's thread look at what was asked for. It wants Python then, so this is the last thing done."""
+        self._owes_wake = False
+        self._wake()
 
     def _slow(self, took_s: float) -> None:
         self.slow_handlers += 1
@@ -115,7 +122,15 @@ class StrategySide:
         """Everything that has happened, in order, and then whatever is due by ``now``."""
         self._now = now
         self.sync()
+        is_unheard = False
         for item in items:
+            if isinstance(item, _OF_ORDERS):  # what has come of orders together is known before any of it is heard
+                self._take(item)
+                is_unheard = True
+                continue
+            if is_unheard:
+                self._hear()
+                is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
                 self._drive(self.session.step(item))
@@ -123,16 +138,22 @@ class StrategySide:
                 take = _TAKEN.get(type(item))
                 if take is not None:
                     take(self, item)
+        if is_unheard:
+            self._hear()
         if self.feed.next_due() <= now:
             for reply in self.feed.overdue(now):
                 self._drive(self.session.answered(reply))
         if self.has_begun and self.session.timers.due <= now:
             self._drive(self.session.pass_until(now))
+        if self._owes_wake:
+            self._wake_adapter()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
         if self.has_begun:
             self._drive(self.session.finish(now))
+            if self._owes_wake:
+                self._wake_adapter()
 
     def sync(self) -> None:
         """Know every instrument that the run has come to know."""
@@ -141,12 +162,14 @@ class StrategySide:
 
     # -- what is no market event ------------------------------------------------------------------------------
 
-    def _order(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
+    def _take(self, event: OrderChanged | OrderAmended | OrderFilled | FeeKnown | FillCorrected) -> None:
         self.broker.take(event)
-        if isinstance(event, OrderAmended):
+        if isinstance(event, OrderAmended) and event.text:  # a change was refused; the terms are the old ones again
             self.session.desk.book.requests[self.broker.number_of(event.number) - 1] = event.request
-        ts = event.ts if isinstance(event, OrderChanged | OrderAmended) else self.session.now
-        self._drive(self.session.hear(max(ts, self.session.now)))
+
+    def _hear(self) -> None:
+        """Whoever hears of orders hears what the broker was told of them."""
+        self._drive(self.session.hear(max(self._now, self.session.now)))
 
     def _answered(self, event: Answered) -> None:
         reply: Reply | None = event.reply
@@ -182,12 +205,8 @@ class StrategySide:
         self.broker.adopt(event.request, number, event.number, event.ts)
 
 
+_OF_ORDERS = (OrderChanged, OrderAmended, OrderFilled, FeeKnown, FillCorrected)
 _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
-    OrderChanged: StrategySide._order,
-    OrderAmended: StrategySide._order,
-    OrderFilled: StrategySide._order,
-    FeeKnown: StrategySide._order,
-    FillCorrected: StrategySide._order,
     Answered: StrategySide._answered,
     PriceImage: StrategySide._image,
     PastBars: StrategySide._past,

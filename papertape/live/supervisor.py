@@ -219,20 +219,29 @@ class Supervisor:
     @property
     def held(self) -> list[int]:
         """Instruments that the account holds."""
-        n = len(self.ledger.instruments)
-        return [j for j in range(n) if self.state.instruments["quantity"][j] != 0.0]
+        quantities = self.state.instruments["quantity"][: len(self.ledger.instruments)]
+        return [j for j, quantity in enumerate(quantities.tolist()) if quantity != 0.0]
 
     def fill(self, j: int, signed_quantity: float, price: float, fee: float, ts: int) -> Trip | None:
-        """An execution in the account, whoever's; a fee that is not known yet (NaN) is booked when it is."""
+        """An execution in the account, whoever's; a fee that is not known yet (NaN) is booked when it is.
+
+        Of the limits only cash floors are judged at once. What a position is worth is judged at the next event, as in a
+        backtest, which marks on the event that fills: the mark before it is older than the fill.
+        """
         self.sync()
         self.ledger.book_fill(j, signed_quantity, price, fee if fee == fee else 0.0, ts)
-        return self.check(ts)
+        return self._check_cash(ts)
 
     def pay(self, j: int, amount: float, currency: str, ts: int) -> Trip | None:
         """What an execution cost, in ``currency`` (empty or unknown to the books: the instrument's)."""
         known = currency if currency in self.ledger.currencies else self.ledger.instruments[j].currency
         self.ledger.deposit(known, -amount)
-        return self.check(ts)
+        return self._check_cash(ts)
+
+    def _check_cash(self, ts: int) -> Trip | None:
+        if self.guard.blocked or not self._has_begun or self.state.account["tripped"][0]:
+            return None
+        return self._trip(ts, 0) if self.guard.tripped_rule() else None
 
     def flow(self, currency: str, amount: float, ts: int) -> Trip | None:
         """Cash came into the account (negative: left it) without a trade: no profit and no loss, but a floor may be crossed."""
@@ -368,9 +377,10 @@ class Supervisor:
         return float(r["last"]) if is_fresh else math.nan
 
     def flattening(self, quantities: Mapping[int, float]) -> list[Approved]:
-        """Approved market orders that close ``quantities`` (by instrument), as far as the account holds them."""
+        """Approved market orders that close ``quantities`` (by instrument), as far as the account holds them; by symbol."""
         found = []
-        for j, quantity in quantities.items():
+        symbols = self._registry.symbols
+        for j, quantity in sorted(quantities.items(), key=lambda each: symbols[each[0]]):
             held = self.quantity(j)
             size = min(abs(quantity), abs(held))
             if size > 0.0 and quantity * held > 0.0:

@@ -17,6 +17,7 @@ from papertape import GuardSettings
 from papertape.cli.backtest import _GUARD_NAMES, backtest
 from papertape.cli.live import live
 from papertape.cli.paper import paper
+from papertape.cli.trading_options import LIVE_GUARD_NAMES, LIVE_NAMES
 from papertape.config import BacktestConfig, GuardConfig, LiveConfig, configure, read_environment
 from papertape.core.errors import ConfigError
 
@@ -165,8 +166,10 @@ def test_every_setting_has_a_key_and_every_key_an_option() -> None:
     own_options = {"parameters": "parameter", "cache": "no_cache"}
     options = set(inspect.signature(backtest).parameters)
     assert {own_options.get(name, name) for name in keys - {"guard", "live"}} <= options
-    of_paper = set(inspect.signature(paper).parameters) | set(inspect.signature(live).parameters)
-    assert {{"zone": "tws_zone"}.get(name, name) for name in LiveConfig.__dataclass_fields__} <= of_paper
-    limits = dict(_GUARD_NAMES)
-    assert set(limits) <= options
+    assert set(_GUARD_NAMES) <= options
+    of_paper, of_live = (set(inspect.signature(verb).parameters) for verb in (paper, live))
+    assert set(LIVE_NAMES) <= of_paper | of_live
+    assert set(LIVE_NAMES.values()) == set(LiveConfig.__dataclass_fields__)
+    limits = {**_GUARD_NAMES, **LIVE_GUARD_NAMES}
+    assert set(limits) <= of_paper & of_live
     assert set(limits.values()) == set(GuardConfig.__dataclass_fields__)

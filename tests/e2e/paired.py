@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,14 @@ def play_paper(
     settings: Settings,
     out: Path,
     *,
+    symbols: Sequence[str] = (),
     trades: TradesFrom = TradesFrom.AUTO,
     scenario: Scenario | None = None,
 ) -> RunRecord:
     """A paper run in lockstep; orders that work at the end stay, as they do in a backtest."""
     live = paper_settings(LiveSettings(guard=settings.guard, trades=trades, at_end=AtEnd.KEEP, seed=settings.seed))
     with serve_tape(tape, settings, live, allow_short=strategy.allow_short, scenario=scenario) as gateway:
-        return paper_run(strategy, tape, gateway, live, settings, out=out).run()
+        return paper_run(strategy, tape, gateway, live, settings, out=out, symbols=symbols).run()
 
 
 def play_both(
@@ -55,10 +56,11 @@ def play_both(
     settings: Settings,
     out: Path,
     *,
+    symbols: Sequence[str] = (),
     trades: TradesFrom = TradesFrom.AUTO,
     scenario: Scenario | None = None,
 ) -> Paired:
     """Both runs of a strategy, which is made anew for each."""
-    backtest = run_tape(make(), tape, settings)
-    paper = play_paper(make(), tape, settings, out, trades=trades, scenario=scenario)
+    backtest = run_tape(make(), tape, settings, symbols=symbols)
+    paper = play_paper(make(), tape, settings, out, symbols=symbols, trades=trades, scenario=scenario)
     return Paired(backtest, paper, parity_of(backtest, paper, ("backtest", "paper")))
