@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -34,6 +34,14 @@ class MemoryJournal:
     def write_reports(self, begin: int, end: int) -> None:
         """Append reports [begin, end) of the state."""
         self._records.append(("reports", begin, end))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def plain_since(self, first: int, most: int, kinds: Collection[str]) -> list[list[Any]]:
+        """Decisions of some kinds among at most ``most`` records from ``first`` on, as JSON-able values."""
+        records = self._records[first : first + most]
+        return [msgspec.to_builtins(_plain(each), enc_hook=str) for each in records if each[0] in kinds]
 
     def encode(self, symbols: list[str]) -> bytes:
         """All records, one JSON object a line, in the order of happening."""

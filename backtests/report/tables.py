@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backtests.definitions import DEFINITION_OF
 from backtests.report.cells import basis_points, counts, money, percents, prices, quantities, times, words
 from backtests.report.parts import Align, Cell, Column, Table, Tone, from_columns
+from papertape.core.guard import GuardSettings
 from papertape.core.model import NS_PER_S, Note, Scan, Severity
 from papertape.core.record import Columns, RunRecord
 from papertape.holdings import currency_of, multipliers
@@ -253,12 +254,15 @@ def guard_table(record: RunRecord) -> Table:
 
 
 def guard_limits(record: RunRecord) -> dict[str, Any]:
-    """The limits that were set, by name."""
+    """The limits that were set, by name; what is as it is by itself is none."""
     given: Mapping[str, Any] = record.settings.get("guard") or {}
+    usual = GuardSettings()
     return {
         name: value
         for name, value in given.items()
-        if value not in (None, {}, 0.0, False) and name not in ("basis", "reference")
+        if value not in (None, {}, 0.0, False)
+        and name not in ("basis", "reference")
+        and value != getattr(usual, name, None)
     }
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from papertape.core.guard import Approved
 from papertape.core.model import Instrument
+from papertape.core.orders import OrderRequest
 from papertape.core.requests import Request
 
 
@@ -14,6 +15,15 @@ class SubmitOrder(msgspec.Struct, frozen=True):
 
     number: int
     approved: Approved
+    decided: int
+    arrival: float
+
+
+class NoteEnded(msgspec.Struct, frozen=True):
+    """An order was decided that is not sent, because its parent has ended: for the journal, which counts all."""
+
+    number: int
+    request: OrderRequest
     decided: int
     arrival: float
 
@@ -73,4 +83,4 @@ class Put(msgspec.Struct, frozen=True):
     request: Request
 
 
-Ask = SubmitOrder | CancelOrder | ModifyOrder | Know | Watch | Unwatch | WatchBars | UnwatchBars | Put
+Ask = SubmitOrder | NoteEnded | CancelOrder | ModifyOrder | Know | Watch | Unwatch | WatchBars | UnwatchBars | Put

@@ -15,7 +15,7 @@ import numpy as np
 
 from brokers import order_entry, reported
 from brokers.fees import NO_REGULATORY, FeeModel
-from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, SubmitOrder
+from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, NoteEnded, SubmitOrder
 from brokers.ib.events import FeeKnown, FillCorrected, OrderAmended, OrderChanged, OrderFilled
 from brokers.marker import Marker
 from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
@@ -60,7 +60,8 @@ class IbBroker(Marker):
         self._reasons: dict[int, Reason] = {}
         self._adopted: dict[int, int] = {}
         """Number of an order of the guard's -> its number here."""
-        self._reports: dict[str, int] = {}
+        self.booked: dict[str, int] = {}
+        """Execution id -> the row of its report."""
         self._day_ends: dict[int, int] = {}
         """Number of an order for the day -> when that ends."""
         self._place: Callable[..., int] = entry_point(order_entry.place, _PLACED)
@@ -70,7 +71,9 @@ class IbBroker(Marker):
     def submit(self, approved: Approved, number: int, now: int) -> None:
         """Take an order into the table and hand it on."""
         self.place(approved.request, number, now)
-        if not self.status(number).is_final:  # a child whose parent has ended is ended at once
+        if self.status(number).is_final:  # a child whose parent has ended is ended at once
+            self._post(NoteEnded(number, approved.request, now, self.arrival(number)))
+        else:
             self._post(SubmitOrder(number, approved, now, self.arrival(number)))
 
     def adopt(self, request: OrderRequest, number: int, theirs: int, now: int) -> None:
@@ -98,8 +101,12 @@ class IbBroker(Marker):
 
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Ask for an order's quantity and prices to be replaced: it works on its old terms until the broker has done so."""
-        if self._change(number, OrderEvent.MODIFY_SENT):
+        if self.begin_change(number):
             self._post(ModifyOrder(number, approved))
+
+    def begin_change(self, number: int) -> bool:
+        """An order is being changed; False where it has ended."""
+        return self._change(number, OrderEvent.MODIFY_SENT)
 
     def _change(self, number: int, event: OrderEvent) -> bool:
         status = self.status(number)
@@ -125,23 +132,23 @@ class IbBroker(Marker):
         return self._adopted.get(told, told)
 
     def _take_fill(self, event: OrderFilled) -> None:
-        if event.exec_id in self._reports:
+        if event.exec_id in self.booked:
             return
         at = reported.take_fill(
             self._places.address, event.number - 1, event.quantity, event.price, event.fee, event.exchange_ts
         )
-        self._reports[event.exec_id] = at
+        self.booked[event.exec_id] = at
 
     def _take_fee(self, event: FeeKnown) -> None:
-        at = self._reports.get(event.exec_id)
+        at = self.booked.get(event.exec_id)
         assert at is not None, "a fee is told after its fill"
         reported.take_fee(self._places.address, at, event.fee)
 
     def _take_correction(self, event: FillCorrected) -> None:
-        if event.exec_id in self._reports:
+        if event.exec_id in self.booked:
             return
-        at = self._reports.pop(event.replaces)
-        self._reports[event.exec_id] = at
+        at = self.booked.pop(event.replaces)
+        self.booked[event.exec_id] = at
         reported.correct_fill(self._places.address, at, event.quantity, event.price, self._state.reports["ts"][at])
 
     def _take_terms(self, event: OrderAmended) -> None:

@@ -63,6 +63,8 @@ class Entry:
     missing_since: int = NEVER
     """Since when a status tells of fills whose executions have not come."""
     searches: int = 0
+    day_end: int = NEVER
+    """When an order for the day is over for certain (UTC ns); NEVER where it lasts, or that is not known."""
     text: str = ""
 
     def is_superseded(self, perm_id: int) -> bool:

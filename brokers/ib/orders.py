@@ -87,6 +87,11 @@ class IbOrders:
         self._now = 0
 
     @property
+    def now(self) -> int:
+        """Time of what was heard last (UTC ns)."""
+        return self._now
+
+    @property
     def zone(self) -> str:
         """TWS's own time zone, in which it writes times that name none."""
         return self.fills.zone

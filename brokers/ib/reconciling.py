@@ -89,6 +89,10 @@ class ToldOrders:
             orders.acknowledge(entry)
             orders.change(entry, status, done.completed_status)
             return []
+        if entry.is_acknowledged and orders.now >= entry.day_end:
+            # TWS tells ended orders of the present day only. Fills that were not heard would show in the position.
+            orders.change(entry, OrderStatus.EXPIRED, "its day was over before TWS was asked about it")
+            return []
         if entry.is_acknowledged:
             return [Difference(name, word(entry.status), "unknown to TWS")]
         if not is_last:

@@ -21,6 +21,7 @@ from papertape.cli import (
     compare,
     demo,
     doctor,
+    guard,
     halt,
     imports,
     init,
@@ -79,12 +80,13 @@ _VERBS: dict[str, Callable[..., int]] = {
     "cache": caches.cache,
     "demo": demo.demo,
 }
-_GROUPS = ("runs", "import")
+_GROUPS = ("runs", "import", "guard")
 """Verbs that have commands of their own."""
 for _name, _function in _VERBS.items():
     app.command(_name)(_function)
 app.add_typer(runs.app, name="runs")
 app.add_typer(imports.app, name="import")
+app.add_typer(guard.app, name="guard")
 
 
 def _print_version(wanted: bool) -> None:

@@ -116,12 +116,14 @@ def _opening_at_tws(trading: Trading, strategy: Strategy, address: Address, foun
     parameters = ", ".join(f"{name} {value}" for name, value in strategy.parameter_values.items())
     guard = settings.guard
     limits = [f"{name} {value}" for name, value in settings.limits().items()]
+    sends_nothing = "; read-only: no order is sent" if settings.is_read_only else ""
     lines = [
         f"{mode}: {trading.job.strategy}{f' with {parameters}' if parameters else ''}",
-        f"{indent}account {found.account} at {address}, client id {settings.client_id}"
-        f"{'; read-only: no order is sent' if settings.is_read_only else ''}",
+        f"{indent}account {found.account} at {address}, client id {settings.client_id}{sends_nothing}",
         f"{indent}guard: {', '.join(limits) or 'no limits are set'}",
     ]
+    if not trading.job.symbols:
+        lines.append(f"{indent}no symbols are named (--symbols AAA,BBB): it follows what it finds by itself")
     if guard.max_drawdown is None:
         lines.append(f"{indent}no loss stops it by itself: --max-drawdown 5% would")
     if trading.passed_over:
@@ -183,10 +185,10 @@ def execute(trading: Trading, run: LiveRun, strategy: Strategy, questions: Quest
             raise _shown(failure, strategy) from failure
         raise UserError(f"{run.address}: {failure or run.engine.why or 'the run ended before it began'}") from None
     if failure is not None:
-        _say_end(run, is_failed=True)
+        _say_what_is_left(run)
         raise _shown(failure, strategy) from failure
     show_run(open_run(run.folder), as_json=trading.as_json)
-    return _say_end(run)
+    return GUARD_TRIPPED if run.is_cut_short else 0
 
 
 @contextlib.contextmanager
@@ -206,17 +208,13 @@ def _shown(error: Exception, strategy: Strategy) -> Exception:
     return UserError(str(error)) if isinstance(error, PeerError) else explained(error, strategy)
 
 
-def _say_end(run: LiveRun, *, is_failed: bool = False) -> int:
-    """Why it ended, and what is left that somebody has to look after; the exit status."""
+def _say_what_is_left(run: LiveRun) -> None:
+    """Where a run that failed is, and what of it somebody has to look after."""
     from papertape.cli.text import clean, emit, warn
 
-    if is_failed:
-        emit(f"the run so far is stored in {run.folder}", to_stderr=True)
-    else:
-        emit(f"ended: {clean(run.engine.why)}", to_stderr=True)
     for line in run.remaining_texts():
         emit(f"{warn('still works:')} {clean(line)}", to_stderr=True)
-    return GUARD_TRIPPED if run.is_cut_short else 0
+    emit(f"the run so far is stored in {run.folder}", to_stderr=True)
 
 
 @contextlib.contextmanager

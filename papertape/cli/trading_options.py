@@ -127,7 +127,9 @@ def _refuse_simulated(values: Mapping[str, Any]) -> None:
     for name in _OF_THE_SIMULATED:
         if _is_given(name, values.get(name)):
             option = name.replace("_", "-")
-            raise ConfigError(f"--{option} is for the simulated gateway; TWS has its own market and account: leave it out")
+            raise ConfigError(
+                f"--{option} is for the simulated gateway; TWS has its own market and account: leave it out"
+            )
 
 
 def _check(mode: Mode, config: BacktestConfig) -> None:

@@ -248,6 +248,30 @@ class Desk:
         self._log.guarded(now, "flattened", self.guard.rule, request.symbol)
         return number
 
+    def restore(self, request: OrderRequest, decided: int, arrival: float) -> int:
+        """Note an order that was decided by a process before this one, as it was then; returns its number."""
+        number = self._add(request, decided, arrival)
+        self.write_reports()
+        self._write(("order", decided, number, request))
+        return number
+
+    def restore_change(self, number: int, request: OrderRequest, now: int) -> None:
+        """Note a change that was asked for by a process before this one."""
+        self.book.requests[number - 1] = request
+        self.write_reports()
+        self._write(("modify", now, number, request))
+
+    def continue_groups(self, last: int) -> None:
+        """Groups up to ``last`` are in use: new ones come after them."""
+        self._groups = max(self._groups, last)
+
+    def note_reset(self, now: int, text: str) -> None:
+        """A person has reset the guard: what it had blocked may go on."""
+        self.guard.blocked, self.guard.rule = False, ""
+        self.write_reports()
+        self._write(("guard", now, "reset", text))
+        self._log.guarded(now, "reset", "", text)
+
     def _flatten(self, now: int) -> None:
         """Close what is held, once every cancel has been confirmed: an order still working could fill beside it."""
         self.flattens = False

@@ -36,7 +36,7 @@ class Places:
 
     def __init__(self, books: Books, terms: Terms) -> None:
         self._table: I8 = np.zeros((ARRAYS, 2), np.int64)
-        self._cells = memoryview(self._table.reshape(-1))
+        self._cells = memoryview(self._table.reshape(-1))  # type: ignore[arg-type]  # typed as a buffer from 3.12 on
         self._event_bytes = self._cells[2 * EVENTS_AT :].cast("B")
         self._arrays: list[NDArray[Any] | None] = [None] * ARRAYS
         self.address = int(self._table.ctypes.data)
@@ -78,7 +78,7 @@ class Places:
 def address_of(array: NDArray[Any]) -> int:
     """Where an array's values lie. ``array.ctypes.data`` says it too, and takes four times as long."""
     try:
-        return ctypes.addressof(_BYTE.from_buffer(array))
+        return ctypes.addressof(_BYTE.from_buffer(array))  # type: ignore[arg-type]  # the same
     except (TypeError, ValueError):  # it can not be written to, or it is empty
         return int(array.ctypes.data)
 

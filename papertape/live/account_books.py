@@ -10,10 +10,14 @@ from brokers.ib.fills import index_of
 from brokers.ib.orders import IbOrders
 from brokers.ib.registry import Registry
 from papertape.core.errors import UserError
+from papertape.core.model import NS_PER_S
 from papertape.live import entries
 from papertape.live.cash import CashWatch
 from papertape.live.supervisor import Supervisor, Thresholds, Trip
 from papertape.live.writer import EntryWriter
+
+NOTE_EVERY_NS = 10 * NS_PER_S
+"""How often the highest net liquidation is noted, which the guard refers to."""
 
 
 class AccountBooks:
@@ -39,13 +43,18 @@ class AccountBooks:
         self._say = say
         self._is_ready = is_ready
         self._cash = CashWatch(speed)
+        self._is_arming_noted = False
+        self._noted_at = 0
 
     def rates(self) -> dict[str, float]:
         """Base currency of the run per unit of each currency."""
         return rates_in(self._supervisor.ledger.base, self._account)
 
-    def begin(self, kept: Thresholds | None, now: int) -> list[int]:
-        """The account is known for the first time in this process: the guard's books begin. Returns what is held."""
+    def begin(self, kept: Thresholds | None, now: int, *, is_resumed: bool = False) -> list[int]:
+        """The account is known for the first time in this process: the guard's books begin. Returns what is held.
+
+        Without ``kept`` the limits are armed from the account as it is now.
+        """
         account = self._account
         positions: dict[int, tuple[float, float]] = {}
         for con_id, item in account.positions.items():
@@ -59,7 +68,7 @@ class AccountBooks:
         rates = self.rates()
         supervisor = self._supervisor
         supervisor.open(account.cash, rates, positions, now, kept, account.starting_stock_value)
-        if kept is None:
+        if not is_resumed:
             set_to = supervisor.thresholds
             held = {con_id: item.quantity for con_id, item in account.positions.items()}
             began = entries.Began(
@@ -68,6 +77,24 @@ class AccountBooks:
             )  # fmt: skip
             self._writer.commit(now, began)
         return list(positions)
+
+    def note_limits(self, now: int, *, at_once: bool) -> None:
+        """Journal what the limits were set to, as soon as they are, and every now and then how far they have moved.
+
+        A resume keeps them: a limit must not be lost because net liquidation was not known at the start.
+        """
+        supervisor = self._supervisor
+        if not supervisor.is_armed:
+            return
+        set_to = supervisor.thresholds
+        if not self._is_arming_noted:
+            self._is_arming_noted = True
+            armed = entries.Armed(set_to.floor, set_to.peak_fraction, set_to.guard_peak, set_to.start)
+            self._writer.commit(now, armed)
+        if at_once or now - self._noted_at >= NOTE_EVERY_NS:
+            self._noted_at = now
+            peak = entries.Peak(set_to.guard_peak, supervisor.equity, set_to.floor, set_to.session)
+            self._writer.note(now, peak)
 
     def moved(self, now: int) -> None:
         """An execution or a fee was booked."""

@@ -25,8 +25,10 @@ from feeds.ib import make_batches
 from papertape.core.errors import JournalError, PeerError, UserError
 from papertape.core.guard import Refused
 from papertape.core.model import NS_PER_S
+from papertape.core.orders import OrderRequest
 from papertape.core.series import Batch
 from papertape.core.state import Reason
+from papertape.core.timers import NEVER
 from papertape.live import entries
 from papertape.live.account_books import AccountBooks
 from papertape.live.clock import SteppedClock, WallClock
@@ -39,7 +41,6 @@ from papertape.live.supervisor import Supervisor, Thresholds, Trip
 from papertape.live.trip import TripSequence
 from papertape.live.writer import EntryWriter
 
-PEAK_EVERY_NS = 10 * NS_PER_S
 LOOK_EVERY_NS = NS_PER_S
 _MARKET = (events.TradeTick, events.QuoteTick, events.BarClosed)
 
@@ -71,6 +72,8 @@ class Adapter:
         inbox: Inbox,
         asked: Asks,
         is_read_only: bool = False,
+        day_end: Callable[[OrderRequest, int], int] = lambda request, decided: NEVER,
+        claim: Callable[[str], None] = lambda account: None,
         observe: Callable[[Sequence[Event], int], None] = lambda happened, now: None,
     ) -> None:
         self.ib = ib
@@ -78,6 +81,12 @@ class Adapter:
         self.state = AdapterState()
         self.gateway: IbGateway | None = None
         self.kept: Thresholds | None = None
+        """What the guard's limits were set to before this process; None: they are set from the account as it is."""
+        self.is_resumed = False
+        self.is_trip_done = True
+        """Whether all that follows a trip of a process before this one was done."""
+        self.halt_cancels = False
+        """Whether a halt of a process before this one was to cancel what works."""
         self.notices_said = 0
         self.fills_heard = 0
         self.wants_end = False
@@ -86,7 +95,7 @@ class Adapter:
         self.writer = EntryWriter(journal, registry)
         self.submission = Submission(
             ib=ib, supervisor=supervisor, registry=registry, writer=self.writer, inbox=inbox,
-            refuses=self._refuses, say=self.say,
+            refuses=self._refuses, say=self.say, day_end=day_end,
         )  # fmt: skip
         self.safeguard = Safeguard(
             ib=ib, supervisor=supervisor, submission=self.submission, writer=self.writer, inbox=inbox,
@@ -96,6 +105,7 @@ class Adapter:
             account=ib.account, orders=ib.orders, supervisor=supervisor, registry=registry, writer=self.writer,
             say=self.say, is_ready=lambda: ib.is_ready, speed=1.0 if ib.settings.in_lockstep else ib.settings.speed,
         )  # fmt: skip
+        self._claim = claim
         self._connect = connect
         self._registry = registry
         self._clock = clock
@@ -105,7 +115,7 @@ class Adapter:
         self._watched: set[int] = set()
         self._asked_ns = 0
         self._last_ts = 0
-        self._peak_at = self._looked_at = 0
+        self._looked_at = 0
         self._has_begun = False
         registry.currencies = frozenset(supervisor.ledger.currencies)
 
@@ -173,22 +183,11 @@ class Adapter:
         self.pass_on(now)
         if not self._has_begun:
             return
-        if self.supervisor.pass_time(now):
-            self._note_peak(now)
+        self.books.note_limits(now, at_once=self.supervisor.pass_time(now))
         self.safeguard.advance(now)
         if now - self._looked_at >= LOOK_EVERY_NS:
             self._looked_at = now
             self._look_at_account(now)
-        if now - self._peak_at >= PEAK_EVERY_NS:
-            self._note_peak(now)
-
-    def _note_peak(self, now: int) -> None:
-        self._peak_at = now
-        account = self.supervisor.state.account[0]
-        peak = entries.Peak(
-            float(account["guard_peak"]), self.supervisor.equity, float(account["floor"]), self.supervisor.session
-        )
-        self.writer.note(now, peak)
 
     def disconnect(self, reason: str) -> None:
         """Close the connection; the session decides whether another is made."""
@@ -339,11 +338,20 @@ class Adapter:
 
     def _account_ready(self, event: events.AccountReady, now: int) -> list[Item]:
         if not self._has_begun:
+            self._claim(self.ib.account.id)
             self._has_begun = True
-            for j in self.books.begin(self.kept, now):
+            for j in self.books.begin(self.kept, now, is_resumed=self.is_resumed):
                 self._watch(j, now)
+            self._go_on(now)
         self.writer.note(now, entries.Expected(dict(self.ib.account.expected)))
         return [msgspec.structs.replace(event, cash=self.ib.account.cash, rates=self.books.rates())]
+
+    def _go_on(self, now: int) -> None:
+        """What a process before this one had begun, beside cancels, which are asked for again by themselves."""
+        if self.state.halted and self.halt_cancels:
+            self.safeguard.cancel_working(now)
+        if not self.is_trip_done:
+            self.safeguard.begin(now)
 
     def _watch(self, j: int, now: int) -> None:
         """Follow the market of what the account holds, for its marks."""
@@ -417,6 +425,10 @@ class Adapter:
     def _bars_given_up(self, ask: asks.UnwatchBars, now: int) -> None:
         self.ib.market.stop_bars(ask.instrument, ask.interval_ns, now)
 
+    def _note_ended(self, ask: asks.NoteEnded, now: int) -> None:
+        why = ("parent", "its parent order had ended")
+        self.writer.note(now, entries.Refusal(ask.number, *why, ask.request, ask.decided, ask.arrival))
+
     def _put_asked(self, ask: asks.Put, now: int) -> None:
         self.ib.queries.put(ask.request, now)
 
@@ -432,7 +444,7 @@ class Adapter:
         self.say(now, f"halted: {text}")
         failure: JournalError | None = None
         try:
-            self.writer.commit(now, entries.Halted(text))
+            self.writer.commit(now, entries.Halted(text, cancels))
         except JournalError as error:
             failure = error
             self.writer.give_up()
@@ -480,6 +492,8 @@ _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {
     events.AccountReady: Adapter._account_ready,
 }
 _ASKED: Mapping[type, Callable[[Adapter, Any, int], None]] = {
+    asks.NoteEnded: Adapter._note_ended,
+    entries.Said: lambda adapter, said, now: adapter.writer.note(now, said),
     asks.CancelOrder: Adapter._cancel_asked,
     asks.ModifyOrder: Adapter._modify_asked,
     asks.Know: Adapter._know_asked,

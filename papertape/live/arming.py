@@ -32,7 +32,9 @@ def confirm_account(account: str, *, ask: Callable[[str], str] | None = None, te
     except EOFError:
         typed = ""
     if typed != account:
-        raise UserError(f'"{typed}" is not {account}; nothing was begun' if typed else "no account typed; nothing was begun")
+        raise UserError(
+            f'"{typed}" is not {account}; nothing was begun' if typed else "no account typed; nothing was begun"
+        )
 
 
 def write_arm(path: Path, account: str, fingerprint: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import dataclasses
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +16,7 @@ from typing import Any
 from backtests.outcome import RunParts, Source, code_hash, make_record
 from brokers.ib.bars import BarSettings
 from brokers.ib.broker import IbBroker
+from brokers.ib.events import LinkState
 from brokers.ib.gateway import IbGateway
 from brokers.ib.lines import LineSettings
 from brokers.ib.market import MarketSettings
@@ -21,20 +25,26 @@ from brokers.ib.session import IbSession, LinkSettings
 from feeds.ib import IbFeed
 from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
+from papertape.core.errors import ConfigError
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
-from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity
+from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity, TimeInForce
+from papertape.core.orders import OrderRequest
 from papertape.core.record import RunRecord
 from papertape.core.requests import ConfirmRequest
 from papertape.core.session import Session
 from papertape.core.state import State
 from papertape.core.timers import NEVER
 from papertape.journal import MemoryJournal
+from papertape.live import entries
 from papertape.live.adapter import Adapter
 from papertape.live.clock import SteppedClock, WallClock
 from papertape.live.engine import Engine, Parts
 from papertape.live.inbox import Asks, Inbox
 from papertape.live.journal import Journal
+from papertape.live.lock import RunLock
+from papertape.live.run_notes import data_notes, note_account, order_text
+from papertape.live.sayings import Sayings
 from papertape.live.settings import Address, AtEnd, LiveConfirm, LiveSettings
 from papertape.live.strategy_side import StrategySide
 from papertape.live.supervisor import Supervisor
@@ -62,9 +72,14 @@ class LiveRun:
     symbols: Sequence[str]
     calendar: SessionTimes
     memory: MemoryJournal
+    claim: Claim
+    began_ts: int = 0
+    """The exchange's time (UTC ns) when it was made."""
     is_new: bool = False
     """Whether nothing of it is older than this process: where it comes to nothing, nothing of it need stay."""
     source: Source = field(default_factory=Source)
+    notes: list[Note] = field(default_factory=list)
+    """What the record should say beside what the run says."""
     simulated: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the simulated gateway's account and fills, as a backtest's; empty at TWS."""
     named: Sequence[str] = ()
@@ -83,10 +98,22 @@ class LiveRun:
                 self.engine.run_lockstep()
             else:
                 self.engine.run_threads()
+            self._note_end()
         finally:
+            record = self.close(began)
+        return record
+
+    def close(self, began: float) -> RunRecord:
+        """Save what there is of the run and let go of its journal and locks; returns the record."""
+        try:
             record = self.record(began)
             save_into(record, self.folder)
-            self.parts.journal.close()
+        finally:
+            try:
+                self._note_rest()
+                self.parts.journal.close()
+            finally:
+                self.claim.release()
         return record
 
     @property
@@ -102,16 +129,27 @@ class LiveRun:
 
     def discard(self) -> None:
         """Remove a run that never began, as if it had not been made."""
-        assert self.is_new and not self.has_begun, "what a run did is never removed"
+        assert self.is_new, "a run that is resumed has a past"
+        assert not self.has_begun, "what a run did is never removed"
         self.parts.journal.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # other runs are in it
-            self.folder.parent.rmdir()
+        remove_folder(self.folder)
 
     def remaining_texts(self) -> list[str]:
         """Orders that still worked at the end, in words."""
         entries = self.parts.adapter.ib.orders.entries
         return [order_text(number, entries[number].request, entries[number].filled) for number in self.engine.remaining]
+
+    def _note_rest(self) -> None:
+        """Journal what the strategy's side has said and not handed on: both halves have ended."""
+        p = self.parts
+        while p.side.has_begun and (said := p.side.sayings.collect(p.side.events, p.side.began_ts)) is not None:
+            p.journal.note(p.clock.now(), "Said", entries.encode(said))
+
+    def _note_end(self) -> None:
+        p = self.parts
+        self._note_rest()
+        ended = entries.Ended(self.engine.why, list(self.engine.remaining))
+        p.journal.commit(p.clock.now(), "Ended", entries.encode(ended))
 
     def record(self, began: float) -> RunRecord:
         """What the run leaves."""
@@ -155,21 +193,11 @@ class LiveRun:
             texts=p.side.broker.texts,
             prices=p.side.prices.of_traded(session),
         )
-        self._note_account(session)
+        note_account(session.log, p.adapter.ib.account)
         return make_record(parts, keep_prices=True, began=began)
 
-    def _note_account(self, session: Session) -> None:
-        """The account as TWS told of it, whoever traded in it: series of the run beside the strategy's own."""
-        rows = self.parts.adapter.ib.account.history
-        for name, values in (
-            (ACCOUNT_NET_LIQUIDATION, [(ts, value) for ts, value, _ in rows if value == value]),
-            (ACCOUNT_POSITION_VALUE, [(ts, value) for ts, _, value in rows if value == value]),
-        ):
-            if values:
-                session.log.custom[name] = values
-
     def _notes(self) -> list[Note]:
-        notes = data_notes(self.parts.adapter.ib.market.describe())
+        notes = list(self.notes) + data_notes(self.parts.adapter.ib.market.describe())
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
         if self.engine.remaining:
@@ -180,13 +208,6 @@ class LiveRun:
             notes.append(Note("halted", f"halted: {halted}", Severity.WARNING))
         notes.append(Note("ended", f"ended: {self.engine.why}"))
         return notes
-
-
-def order_text(number: int, request: OrderRequest, filled: float) -> str:
-    """An order that works, in words."""
-    prices = "".join(f" {price:g}" for price in (request.limit_price, request.stop_price, request.trail) if price == price)
-    part = f", {filled:g} filled" if filled else ""
-    return f"order {number}, {request.side.name} {request.quantity:g} {request.symbol} {request.type.name}{prices}{part}"
 
 
 def new_run_id() -> str:
@@ -209,15 +230,24 @@ def make_run(
     confirm: Callable[[ConfirmRequest], None] | None = None,
     connect: Callable[[], IbGateway] | None = None,
     look: Callable[[], None] = lambda: None,
+    locks: Path | None = None,
 ) -> LiveRun:
     """Make a run; nothing is connected yet. ``now`` (UTC ns) is the exchange's time where that is not this machine's.
 
-    Raises UserError for what the user can mend.
+    ``locks`` is the state folder (:func:`papertape.core.folders.state_folder`), where the account and client id are
+    claimed for this process; None where nobody else can reach the gateway, because it is this process's own. An account
+    that is not named is claimed when TWS has named it. Raises UserError for what the user can mend.
     """
     run_id = new_run_id()
-    out.mkdir(parents=True, exist_ok=True)
     folder = out / folder_name(type(strategy).__name__, settings.mode.value)
-    folder.mkdir()
+    claim = Claim(locks, settings.client_id, folder.name)
+    if settings.account:
+        claim(settings.account)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({error.strerror}); name another folder with --out") from None
     present = time.time_ns() if now is None else now
     header = {
         "run_id": run_id,
@@ -231,13 +261,48 @@ def make_run(
         "created": time.time_ns(),
     }
     journal = Journal.create(folder / JOURNAL_FILE, header)
-    run = assemble(
-        strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
-        until=until, source=source, confirm=confirm, connect=connect, look=look,
-    )  # fmt: skip
+    try:
+        run = assemble(
+            strategy, settings, address, folder=folder, run_id=run_id, journal=journal, symbols=symbols, now=present,
+            until=until, source=source, confirm=confirm, connect=connect, look=look, claim=claim,
+        )  # fmt: skip
+    except BaseException:
+        journal.close()
+        claim.release()
+        remove_folder(folder)
+        raise
+    run.is_new = True
     run.simulated = simulated or {}
     run.named = symbols if named is None else named
     return run
+
+
+class Claim:
+    """Claims an account and client id for this process, once: the first account stays. ``locks`` None claims nothing."""
+
+    def __init__(self, locks: Path | None, client_id: int, run: str) -> None:
+        self._locks = locks
+        self._client_id = client_id
+        self._run = run
+        self._lock: RunLock | None = None
+
+    def __call__(self, account: str) -> None:
+        """Take the account. Raises UserError where another process of this user trades it with the same client id."""
+        if self._locks is not None and self._lock is None:
+            self._lock = RunLock(self._locks, account, self._client_id, run=self._run)
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a run that came to nothing, and the folder of runs where it was the only one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other runs are in it
+        folder.parent.rmdir()
 
 
 def assemble(
@@ -255,8 +320,10 @@ def assemble(
     confirm: Callable[[ConfirmRequest], None] | None,
     connect: Callable[[], IbGateway] | None,
     look: Callable[[], None],
+    claim: Claim,
+    first_order_id: int = 1,
 ) -> LiveRun:
-    """Wire both halves over a journal that is open."""
+    """Wire both halves over a journal that is open. ``first_order_id`` is above all that the journal knows."""
     day = 86_400 * NS_PER_S
     calendar = session_times(settings.calendar, now - DAYS_BEFORE * day, now + DAYS_AFTER * day)
     registry = Registry()
@@ -276,6 +343,7 @@ def assemble(
         port_kind=address.kind,
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
+        first_order_id=first_order_id,
         speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)
@@ -290,7 +358,8 @@ def assemble(
 
     adapter = Adapter(
         connect=connect or open_connection, ib=ib, supervisor=supervisor, registry=registry, journal=journal,
-        clock=clock, inbox=inbox, asked=asks, is_read_only=settings.is_read_only,
+        clock=clock, inbox=inbox, asked=asks, is_read_only=settings.is_read_only, claim=claim,
+        day_end=DayEnds(calendar),
     )  # fmt: skip
 
     def wake() -> None:
@@ -302,9 +371,25 @@ def assemble(
     parts = Parts(adapter, side, inbox, asks, journal, clock)
     engine = Engine(parts, until=until, cancels=settings.at_end is AtEnd.CANCEL, look=look)
     return LiveRun(
-        strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory,
-        source=source or Source(),
+        strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory, claim,
+        began_ts=now, source=source or Source(),
     )  # fmt: skip
+
+
+class DayEnds:
+    """When orders for the day are over for certain: some hours after the close, with those outside regular hours."""
+
+    AFTER_CLOSE_NS = 6 * 3600 * NS_PER_S
+
+    def __init__(self, calendar: SessionTimes) -> None:
+        self._closes = calendar.close
+
+    def __call__(self, request: OrderRequest, decided: int) -> int:
+        """The time (UTC ns) by which a day order that was decided then has ended; NEVER for an order that lasts."""
+        at = bisect.bisect_left(self._closes, decided)
+        if request.tif in (TimeInForce.GTC, TimeInForce.GTD) or at >= len(self._closes):
+            return NEVER
+        return self._closes[at] + self.AFTER_CLOSE_NS
 
 
 def _strategy_side(
@@ -326,14 +411,14 @@ def _strategy_side(
     policy = None if settings.confirm is LiveConfirm.ASK else ConfirmPolicy(settings.confirm.value)
     feed = IbFeed(
         registry, asks.post, calendar, currency=currencies[0], confirm=policy, ask_person=confirm,
-        confirm_s=settings.confirm_s,
+        confirm_s=settings.confirm_s * (1.0 if settings.in_lockstep else settings.speed),
     )  # fmt: skip
     memory = MemoryJournal(state)
     session = Session(
         handlers=strategy.handlers(), feed=feed, broker=broker, guard=guard, ledger=ledger, journal=memory,
         calendar=calendar, seed=settings.seed,
     )  # fmt: skip
-    side = StrategySide(session, broker, feed, registry, asks, wake)
+    side = StrategySide(session, broker, feed, registry, asks, wake, Sayings(session, broker, memory))
     strategy.bind(session, list(symbols))
     return side, memory
 

@@ -13,6 +13,10 @@ class SteppedClock:
     def __init__(self) -> None:
         self._now = 0
 
+    def begin_at(self, ts: int) -> None:
+        """It is at least so late: a run that goes on knows from its journal."""
+        self._now = max(self._now, ts)
+
     def now(self) -> int:
         """The present time."""
         return self._now
@@ -39,6 +43,9 @@ class WallClock:
         self._offset = 0
         self._last = 0
         self._was_heard = False
+
+    def begin_at(self, ts: int) -> None:
+        """A run that goes on: this clock is that of the world, and has gone on by itself."""
 
     def _raw(self, monotonic_ns: int) -> int:
         return self._start + round((monotonic_ns - self._began_ns) * self.speed)

@@ -68,6 +68,8 @@ class Engine:
         self.cancels = cancels
         self.why = ""
         """Why the run ended."""
+        self.why_until = "the time has come"
+        """What it is said to have ended for at ``until``."""
         self.failure: BaseException | None = None
         """What the strategy or we ourselves raised."""
         self.remaining: list[int] = []
@@ -124,7 +126,7 @@ class Engine:
             self.why = self.why or adapter.ib.text
             return False
         if p.clock.now() > self.until:
-            self.why = self.why or "the time has come"
+            self.why = self.why or self.why_until
             return False
         adapter.send_due()
         self._answer()
@@ -205,6 +207,8 @@ class Engine:
                 try:
                     adapter.join(0.2)
                 except KeyboardInterrupt:
+                    if self._stop.is_set():  # a second time: whoever asks does not want to wait for the orders' end
+                        raise
                     self.stop("interrupted")
         if isinstance(self.failure, Exception):
             raise self.failure
@@ -239,7 +243,7 @@ class Engine:
                 if p.adapter.wants_end:
                     self.stop(p.adapter.ib.text)
                 elif p.clock.now() > self.until:
-                    self.stop("the time has come")
+                    self.stop(self.why_until)
             self._end_threads()
         except Exception as error:
             self.failure = self.failure or error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,7 +22,9 @@ from brokers.ib.records import (
     OpenOrder,
     OrderState,
 )
+from papertape.core.model import Note, Scan
 from papertape.core.orders import OrderRequest
+from papertape.core.record import GuardEvent
 
 HEARD = (OpenOrder, OrderState, Execution, Commission, CompletedOrder, ErrorMessage, NextValidId)
 """Records that are journaled. Ticks are not: they go to ``--record``."""
@@ -32,7 +35,7 @@ class _Entry(msgspec.Struct, frozen=True, tag=True, tag_field="entry"):
 
 
 class Known(_Entry, frozen=True):
-    """An instrument got its index. Orders and executions refer to it."""
+    """An instrument got its index, or TWS has said its contract id. Orders and executions refer to it."""
 
     index: int
     symbol: str
@@ -89,11 +92,14 @@ class ChangeIntended(_Entry, frozen=True):
 
 
 class Refusal(_Entry, frozen=True):
-    """An order was refused on its way to TWS."""
+    """An order was refused on its way to TWS. It has a number, so it is in the run's list of orders."""
 
     number: int
     rule: str
     text: str
+    request: OrderRequest | None = None
+    decided: int = 0
+    arrival: float = math.nan
 
 
 class Heard(_Entry, frozen=True):
@@ -123,7 +129,7 @@ class Tripped(_Entry, frozen=True):
 
 
 class TripStep(_Entry, frozen=True):
-    """A step of what follows a trip: block, cancel, confirm, flatten, disconnect; and how it went."""
+    """A step of what follows a trip: block, cancel, confirm, flatten, disconnect, done; and how it went."""
 
     step: str
     text: str
@@ -147,22 +153,63 @@ class Flowed(_Entry, frozen=True):
 
 
 class Halted(_Entry, frozen=True):
-    """New orders were stopped: by a person, a mismatch, or something that was not understood."""
+    """New orders were stopped: by a person, a mismatch, an error, or something that was not understood. It latches."""
 
     text: str
+    cancels: bool = True
+    """Whether what works was to be cancelled."""
 
 
 class GuardReset(_Entry, frozen=True):
-    """A person has reset the guard."""
+    """A person has reset the guard: what had tripped or halted no longer blocks, and limits are armed anew."""
 
     text: str
 
 
-class Said(_Entry, frozen=True):
-    """What the run said of itself since the last such entry, so that it is not lost: log lines and series."""
+class Armed(_Entry, frozen=True):
+    """The guard's limits were set anew from the account, after a reset or at a session's open."""
 
-    log: list[tuple[int, str]]
-    custom: Mapping[str, list[tuple[int, float]]]
+    floor: float
+    peak_fraction: float
+    guard_peak: float
+    start: float
+
+
+class Resumed(_Entry, frozen=True):
+    """Another process goes on with the run. ``text`` names what is not as it was when the run began."""
+
+    code_hash: str
+    text: str = ""
+
+
+class Said(_Entry, frozen=True):
+    """What the run said of itself since the last such entry, so that it is not lost.
+
+    ``log``, ``custom``, ``guard``, ``scans`` and ``daily`` continue the lists of
+    :class:`papertape.core.run_log.RunLog`; ``notes`` are those that are new or were counted on. ``buckets`` are rows of
+    the equity series from row ``first_bucket`` on, and ``marks`` what of the account record belongs to it.
+    """
+
+    log: list[tuple[int, str]] = []
+    custom: Mapping[str, list[tuple[int, float]]] = {}
+    guard: list[GuardEvent] = []
+    scans: list[Scan] = []
+    daily: list[tuple[int, int, float]] = []
+    notes: list[Note] = []
+    first_bucket: int = 0
+    buckets: list[tuple[int, float, float, float]] = []
+    marks: Mapping[str, float] = {}
+    times: Mapping[str, int] = {}
+    """Those of ``marks`` that are whole numbers: a float would cut nanoseconds."""
+    events: int = 0
+    began: int = 0
+    """When the strategy first began (UTC ns)."""
+    fills: list[tuple[str, float, float, float]] = []
+    """(execution id, low, high, equity) as the reports of fills have them."""
+    prices: Mapping[int, float] = {}
+    """Marks of what the run holds, by instrument."""
+    decisions: list[list[Any]] = []
+    """Lines of the decision journal that no other entry tells: refusals on the strategy's side, replies."""
 
 
 class Ended(_Entry, frozen=True):
@@ -174,7 +221,7 @@ class Ended(_Entry, frozen=True):
 
 Entry = (
     Known | Began | Intended | CancelIntended | ChangeIntended | Refusal | Heard | Linked | Expected | Tripped | TripStep
-    | Peak | Flowed | Halted | GuardReset | Said | Ended
+    | Peak | Flowed | Halted | GuardReset | Armed | Resumed | Said | Ended
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from brokers.ib.asks import Ask
 from brokers.ib.events import Event
 from papertape.core.errors import StrategyError
 from papertape.core.series import Batch
+from papertape.live.entries import Said
 from papertape.live.supervisor import Trip
 
 Item = Batch | Event | Trip
@@ -84,12 +85,12 @@ class Asks:
     """
 
     def __init__(self, most: int = MOST_ASKS) -> None:
-        self._groups: deque[list[Ask]] = deque()
-        self._open: list[Ask] = []
+        self._groups: deque[list[Ask | Said]] = deque()
+        self._open: list[Ask | Said] = []
         self._most = most
         self._posted = self._taken = 0  # each is counted by one thread only
 
-    def post(self, ask: Ask) -> None:
+    def post(self, ask: Ask | Said) -> None:
         """Ask for something, with all else that this wake-up asks for. StrategyError where far too much waits already."""
         if self._posted - self._taken >= self._most:
             raise StrategyError(f"{self._most:,} requests wait to be sent: the strategy asks for more than TWS takes")
@@ -104,7 +105,7 @@ class Asks:
         self._open = []
         return True
 
-    def take(self) -> list[Ask] | None:
+    def take(self) -> list[Ask | Said] | None:
         """What the next wake-up asked for; None where nothing waits."""
         try:
             group = self._groups.popleft()
@@ -112,6 +113,12 @@ class Asks:
             return None
         self._taken += len(group)
         return group
+
+    def clear(self) -> None:
+        """Forget all that was asked for: while a journal is replayed, it was done already."""
+        self._groups.clear()
+        self._open = []
+        self._taken = self._posted
 
     def __bool__(self) -> bool:
         return bool(self._groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from brokers.ib.events import LinkState
@@ -51,7 +52,7 @@ class Overview:
         adapter, side, ib = parts.adapter, parts.side, parts.adapter.ib
         supervisor = adapter.supervisor
         self._collect()
-        now = parts.clock.now()
+        now = parts.clock.now() or run.began_ts
         start = supervisor.start
         equity = supervisor.equity if start == start else math.nan
         busy = side.busy_since_s
@@ -80,7 +81,7 @@ class Overview:
             scan=ScanLine(scans[-1].ts, scans[-1].code, tuple(scans[-1].symbols), scans[-1].note) if scans else None,
             cash=tuple(MoneyLine(name, amount) for name, amount in ib.account.cash.items()),
             net_liquidation=equity,
-            pnl=equity - start,
+            pnl=self._pnl(),
             unrealised=ib.account.pnl.unrealised,
             realised=ib.account.pnl.realised,
             orders_given=len(ib.orders.entries),
@@ -89,7 +90,7 @@ class Overview:
             guard=adapter.state.trip.text if adapter.state.trip is not None else "",
             guard_ts=adapter.state.trip.ts if adapter.state.trip is not None else 0,
             halt=adapter.state.halted,
-            events=adapter.state.events,
+            events=side.events,
             events_per_s=self._events_per_s(),
             blocking=side.busy_in if blocked_s > BLOCKING_S else "",
             blocking_s=blocked_s if blocked_s > BLOCKING_S else math.nan,
@@ -97,6 +98,11 @@ class Overview:
             synthetic=run.source.synthetic or bool(run.source.fingerprint),
             log=self._log.tail(),
         )
+
+    def _pnl(self) -> float:
+        """The run's own, by the strategy's books: others may trade in the account. NaN before they are open."""
+        state = self._run.parts.side.session.state
+        return float(state.account["cash"][0] + state.tree[1]) - self._run.parts.side.starting_equity
 
     def _state(self) -> RunState:
         run = self._run
@@ -107,39 +113,47 @@ class Overview:
         return RunState.RUNNING if run.parts.adapter.ib.state is LinkState.READY else RunState.STARTING
 
     def _collect(self) -> None:
-        """New fills, notices and lines of the strategy go to the log."""
-        run = self._run
-        adapter = run.parts.adapter
-        for ts, text in (
-            adapter.state.notices[-(adapter.notices_said - self._told) :] if adapter.notices_said > self._told else ()
-        ):
-            kind = next((kind for begin, kind in _KINDS if text.startswith(begin)), LogKind.NOTICE)
+        """New fills, notices and lines of the strategy go to the log, in the order of their times."""
+        found = [*self._new_lines(), *self._new_notices(), *self._new_fills()]
+        for ts, kind, text in sorted(found, key=lambda line: line[0]):
             self._log.add(ts, kind, text)
+
+    def _new_notices(self) -> Iterator[tuple[int, LogKind, str]]:
+        adapter = self._run.parts.adapter
+        new = adapter.notices_said - self._told
         self._told = adapter.notices_said
+        for ts, text in adapter.state.notices[-new:] if new > 0 else ():
+            yield ts, next((kind for begin, kind in _KINDS if text.startswith(begin)), LogKind.NOTICE), text
+
+    def _new_fills(self) -> Iterator[tuple[int, LogKind, str]]:
+        adapter = self._run.parts.adapter
         new = adapter.fills_heard - self._fills
+        self._fills = adapter.fills_heard
         for ts, fill in adapter.state.fills[-new:] if new > 0 else ():
             request = adapter.ib.orders.entries[fill.number].request
             fee = f", fee {fill.fee:,.2f}" if fill.fee == fill.fee else ""
-            self._log.add(
-                ts, LogKind.FILL, f"{request.side.name} {fill.quantity:g} {request.symbol} at {fill.price:,.4f}{fee}"
-            )
-        self._fills = adapter.fills_heard
-        lines = run.parts.side.session.log.lines
-        for ts, text in lines[self._lines :]:
-            self._log.add(ts, LogKind.STRATEGY, text)
-        self._lines = len(lines)
+            text = f"{request.side.name} {fill.quantity:g} {request.symbol} at {fill.price:,.4f}{fee}"
+            yield ts, LogKind.FILL, text
+
+    def _new_lines(self) -> Iterator[tuple[int, LogKind, str]]:
+        lines = self._run.parts.side.session.log.lines
+        new = lines[self._lines :]
+        self._lines += len(new)
+        for ts, text in new:
+            yield ts, LogKind.STRATEGY, text
 
     def _events_per_s(self) -> float:
         passed = time.monotonic() - self._at_s
         if passed >= 1.0:
-            events = self._run.parts.adapter.state.events
+            events = self._run.parts.side.events
             self._rate = (events - self._events) / passed
             self._events, self._at_s = events, time.monotonic()
         return self._rate
 
     def _data(self, now: int) -> tuple[DataLine, ...]:
         market = self._run.parts.adapter.ib.market
-        within = round(self._run.settings.guard.stale_s * NS_PER_S)
+        is_followed = self._run.settings.in_lockstep  # what a tape holds is as fresh as can be
+        within = 0 if is_followed else round(self._run.settings.guard.stale_s * NS_PER_S)
         index = self._run.parts.adapter.ib.registry.index
         lines = []
         for symbol, (kind, source, _) in list(market.describe().items()):

@@ -63,7 +63,7 @@ class Safeguard:
         return self._supervisor.settings.scope is Scope.ACCOUNT
 
     def begin(self, now: int) -> None:
-        """The guard has tripped."""
+        """The guard has tripped (also in a process before this one, which did not finish what follows)."""
         self._do(*self.sequence.begin(now, self._supervisor.equity), now)
 
     def advance(self, now: int) -> None:

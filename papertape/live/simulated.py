@@ -9,10 +9,12 @@ from pathlib import Path
 
 from backtests.outcome import source_of
 from backtests.settings import Settings, moment
+from brokers.ib.translate import is_paper_account
 from gateway.scenario import Scenario
-from gateway.settings import NO_RATES, Limits, backtest_settings
+from gateway.settings import NO_RATES, GatewaySettings, Limits, backtest_settings
 from gateway.threaded import SimulatedGateway, serve_in_thread
 from papertape.calendar import session_times
+from papertape.core.errors import ConfigError
 from papertape.core.model import SessionTimes
 from papertape.core.requests import ConfirmRequest
 from papertape.core.series import Tape
@@ -53,11 +55,12 @@ def serve_tape(
         fees=simulated.fee_model(),
         rules=simulated.fill_rules(allow_short=allow_short),
         calendar=simulated.calendar,
+        account=paper_account(settings.account),
         limits=NO_RATES if settings.in_lockstep else Limits(),
     )
     return serve_in_thread(
         tape,
-        account,
+        replace(account, zone=settings.zone, synthetic=tape.synthetic),
         speed=None if settings.in_lockstep else settings.speed,
         lockstep=(settings.client_id,) if settings.in_lockstep else (),
         start=start,
@@ -66,6 +69,17 @@ def serve_tape(
         store=store,
         deadline_s=math.inf,
     )
+
+
+def paper_account(wanted: str) -> str:
+    """The id of the simulated account: the one that is named, as it may stand in a file for TWS. ConfigError if live."""
+    if not wanted:
+        return GatewaySettings().account
+    if not is_paper_account(wanted):
+        raise ConfigError(
+            f"account {wanted} is no paper account: these begin with D; leave --account out to simulate one"
+        )
+    return wanted
 
 
 def tape_span(tape: Tape) -> tuple[int, int]:
@@ -100,17 +114,21 @@ def paper_run(
     look: Callable[[], None] = lambda: None,
 ) -> LiveRun:
     """A run on a simulated gateway that serves; it follows every symbol of the tape where none is named."""
-    return make_run(
+    end = end_of(gateway, gateway.calendar)
+    run = make_run(
         strategy,
         settings,
         Address(gateway.host, gateway.port),
         out=out,
         symbols=list(symbols) or list(gateway.symbols),
         now=gateway.first_ts,
-        until=min(until, end_of(gateway, gateway.calendar)),
+        until=min(until, end),
         source=replace(source_of(tape), actions=()),
         simulated={**simulated.as_plain(), **settings.of_a_backtest()},
         named=symbols,
         confirm=confirm,
         look=look,
     )
+    if end <= until:
+        run.engine.why_until = "the tape is over"
+    return run

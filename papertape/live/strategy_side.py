@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from brokers.ib.events import (
     AccountReady,
     Answered,
     DataChanged,
+    DataKind,
     FeeKnown,
     FillCorrected,
     GuardOrdered,
@@ -33,6 +35,8 @@ from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
 from papertape.core.session import Session
 from papertape.live.inbox import Asks, Item
+from papertape.live.price_track import Prices
+from papertape.live.sayings import Sayings
 from papertape.live.supervisor import Trip
 
 SLOW_HANDLER_S = 0.05
@@ -50,11 +54,13 @@ class StrategySide:
         registry: Registry,
         asks: Asks,
         wake: Callable[[], None],
+        sayings: Sayings,
     ) -> None:
         self.session = session
         self.feed = feed
         self.broker = broker
         self.asks = asks
+        self.sayings = sayings
         self.busy_since_s = 0.0
         self.busy_in = ""
         self.slow_handlers = 0
@@ -63,6 +69,7 @@ class StrategySide:
         self.is_open = False
         self.began_ts = 0
         self.starting_equity = math.nan
+        self.prices = Prices()
         self._now = 0
         self._owes_wake = False
         """Whether the adapter's thread does not know yet that something was asked for."""
@@ -75,7 +82,13 @@ class StrategySide:
     # -- driving ----------------------------------------------------------------------------------------------
 
     def _drive(self, wakes: Iterable[WakeUp]) -> None:
-        """Call each handler in turn; what it asked for is handed on when it has returned, before another is called."""
+        """Call each handler in turn; what it asked for is handed on when it has returned, before another.
+
+        Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
+        """
+        if not self.has_begun:
+            deque(wakes, maxlen=0)
+            return
         for handler, event in wakes:
             if self._owes_wake:
                 self._wake_adapter()
@@ -106,9 +119,17 @@ class StrategySide:
         """The account is known: the first time the books open, and the strategy starts."""
         self.open(event.cash, event.rates)
         if not self.has_begun:
+            self._watch_what_is_there()
             self.has_begun = True
-            self.began_ts = self._now
+            self.began_ts = self.began_ts or self._now
             self._drive(self.session.begin(self._now))
+
+    def _watch_what_is_there(self) -> None:
+        """Have what a resumed run holds or has ordered delivered, as it was before."""
+        records = self.session.state.instruments
+        for j in range(len(self.session.symbols)):
+            if records["quantity"][j] != 0.0 or records["head"][j] >= 0:
+                self.session.watchlist.watch(j, self._now)
 
     def open(self, cash: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Open the books with the account's cash, once."""
@@ -133,6 +154,7 @@ class StrategySide:
                 is_unheard = False
             if isinstance(item, Batch):
                 self.events += len(item)
+                self.prices.take(item)
                 self._drive(self.session.step(item))
             else:
                 take = _TAKEN.get(type(item))
@@ -147,6 +169,16 @@ class StrategySide:
             self._drive(self.session.pass_until(now))
         if self._owes_wake:
             self._wake_adapter()
+        if self.has_begun and self.sayings.due(now):
+            self._say()
+
+    def _say(self) -> None:
+        """Have what is new of log, series and equity journaled."""
+        said = self.sayings.collect(self.events, self.began_ts)
+        if said is not None:
+            self.asks.post(said)
+            if self.asks.flush():
+                self._wake()
 
     def finish(self, now: int) -> None:
         """End the strategy: ``on_stop``."""
@@ -191,16 +223,19 @@ class StrategySide:
 
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
-            self.session.log.note("unknown_instrument", event.failure)
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"unknown_{symbol}", f"{symbol}: {event.failure}")
 
     def _data(self, event: DataChanged) -> None:
-        symbol = self.session.symbols[event.instrument]
-        self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
+        if event.kind not in (DataKind.LIVE, DataKind.UNKNOWN):  # where live data come from, the run says at its end
+            symbol = self.session.symbols[event.instrument]
+            self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
 
     def _trip(self, trip: Trip) -> None:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
 
     def _guard_order(self, event: GuardOrdered) -> None:
+        self.sync()
         number = self.session.desk.adopt(event.request, event.ts)
         self.broker.adopt(event.request, number, event.number, event.ts)
 

@@ -13,6 +13,7 @@ from papertape.core.guard import Approved, Refused
 from papertape.core.model import NS_PER_S, OrderStatus
 from papertape.core.orders import OrderRequest
 from papertape.core.state import Reason
+from papertape.core.timers import NEVER
 from papertape.live import entries
 from papertape.live.inbox import Inbox
 from papertape.live.supervisor import Supervisor
@@ -42,6 +43,7 @@ class Submission:
         inbox: Inbox,
         refuses: Callable[[], Refused | None],
         say: Callable[[int, str], None],
+        day_end: Callable[[OrderRequest, int], int] = lambda request, decided: NEVER,
     ) -> None:
         self._ib = ib
         self._supervisor = supervisor
@@ -49,6 +51,8 @@ class Submission:
         self._writer = writer
         self._inbox = inbox
         self._refuses = refuses
+        self.day_end = day_end
+        """When an order that was decided at a time (UTC ns) is over for certain."""
         self._say = say
 
     # -- orders -----------------------------------------------------------------------------------------------
@@ -124,7 +128,7 @@ class Submission:
         return [self._registry.symbols[j] for j in self._supervisor.held if not market.is_fresh(j, now, within)]
 
     def _refuse(self, order: Decided, refused: Refused, now: int) -> None:
-        self._writer.note(now, entries.Refusal(order.number, refused.rule, refused.text))
+        self._writer.note(now, refusal_of(order, refused.rule, refused.text))
         self._say(now, f"order {order.number} refused ({refused.rule}): {refused.text}")
         self._inbox.put([events.OrderChanged(order.number, OrderStatus.REJECTED, now, refused.text)])
 
@@ -139,6 +143,7 @@ class Submission:
                 other.approved.request.parent == request.parent and request.parent for other in orders[at + 1 :]
             )
             entry = self._ib.orders.admit(each.number, request, transmit=not is_held)
+            entry.day_end = self.day_end(request, each.decided)
             admitted.append(entry)
             intended = entries.Intended(
                 each.number, entry.order_id, entry.order_ref, request, each.decided, each.arrival, not is_held, by_guard
@@ -180,6 +185,11 @@ class Submission:
         return self._supervisor.approve_change(
             request, entry.request, now, entry.filled, buying, selling, self.stale(now)
         )
+
+
+def refusal_of(order: Decided, rule: str, text: str) -> entries.Refusal:
+    """The entry of an order that ends on its way."""
+    return entries.Refusal(order.number, rule, text, order.approved.request, order.decided, order.arrival)
 
 
 def _top(order: Decided, orders: Sequence[Decided]) -> int:

@@ -179,6 +179,11 @@ class Supervisor:
         account["equity"] = account["cash"] + self.state.tree[1]
 
     @property
+    def is_armed(self) -> bool:
+        """Whether the limits are set: as soon as net liquidation is known."""
+        return self._is_armed
+
+    @property
     def thresholds(self) -> Thresholds:
         """What the limits are set to now."""
         a = self.state.account[0]

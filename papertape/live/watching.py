@@ -123,18 +123,28 @@ class Watching:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         why = str(error) if error is not None else self._run.engine.why
-        self._send(Notable.END, why or "ended")
+        try:
+            if self._run.has_begun:
+                self._send(Notable.END, why or "ended")
+            self._show_last()
+        finally:
+            if self._recorder is not None:
+                self.said += self._recorder.close()
+            if self._notifier is not None:
+                delivered = self._notifier.close().text()
+                self.said += [delivered] if delivered else []
+            self._lock.release()
+
+    def _show_last(self) -> None:
         status = self._overview.status()
         self._control.tell(status, is_last=True)
-        if self.screen is not None:
+        if self.screen is None:
+            return
+        if self._run.has_begun:
             self.screen.show(status)
-            self.screen.close()
-        if self._recorder is not None:
-            self.said += self._recorder.close()
-        if self._notifier is not None:
-            delivered = self._notifier.close().text()
-            self.said += [delivered] if delivered else []
-        self._lock.release()
+        self.screen.close()
+        if self.screen.failure:
+            self.said.append(f"the screen: {self.screen.failure}; the run went on without it")
 
 
 def _recorder(run: LiveRun, folder: Path) -> RecordThread:

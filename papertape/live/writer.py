@@ -14,7 +14,8 @@ class EntryWriter:
     def __init__(self, journal: Journal, registry: Registry) -> None:
         self._journal = journal
         self._registry = registry
-        self._known = 0
+        self.known = 0
+        """Instruments that the journal has."""
         self._has_given_up = False
 
     def note(self, now: int, entry: Entry) -> None:
@@ -31,7 +32,7 @@ class EntryWriter:
 
     def note_instrument(self, j: int, now: int) -> None:
         """TWS has defined an instrument that was there before."""
-        if j < self._known and not self._has_given_up:
+        if j < self.known and not self._has_given_up:
             self._note_known(j, now)
 
     def give_up(self) -> None:
@@ -39,9 +40,9 @@ class EntryWriter:
         self._has_given_up = True
 
     def _note_new(self, now: int) -> None:
-        while self._known < len(self._registry):
-            self._note_known(self._known, now)
-            self._known += 1
+        while self.known < len(self._registry):
+            self._note_known(self.known, now)
+            self.known += 1
 
     def _note_known(self, j: int, now: int) -> None:
         each = self._registry.instruments[j]
