@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backtests.compare.comparison import Comparison
 from backtests.compare.content import differences_table, headline, metrics_table, overview_table, warning_texts
-from backtests.compare.pairing_tables import causes_table, counts_text, verdict
+from backtests.compare.pairing_tables import causes_table, counts_text
 from backtests.report.page import escaped, joined
 from backtests.report.parts import Align, Table, Tone
 
@@ -18,8 +18,7 @@ def notebook_html(comparison: Comparison) -> str:
     parts += [f"<p><b>{escaped(text)}</b></p>" for text in warning_texts(comparison)]
     parts += [_table(each) for each in tables]
     if comparison.pairing is not None:
-        said = [f"<p><b>{escaped(text)}</b></p>" for text in [verdict(comparison.pairing)] if text]
-        parts += [*said, _table(causes_table(comparison.pairing)), f"<p>{escaped(counts_text(comparison.pairing))}</p>"]
+        parts += [_table(causes_table(comparison.pairing)), f"<p>{escaped(counts_text(comparison.pairing))}</p>"]
     return f'<div class="papertape-comparison">{joined(parts)}</div>'
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from backtests.compare.comparison import Comparison, make_comparison, points_for
 from backtests.compare.pairing import TOLERANCE_S, Pairing, pair_runs, why_unpaired
-from backtests.compare.parity import parity_of
 from papertape.core.errors import ConfigError
-from papertape.core.model import Mode
 from papertape.core.record import RunRecord
 from papertape.runs import Run, open_run
 from papertape.store import load_outline, load_record
@@ -93,8 +90,4 @@ def _paired(
     if reason:
         return None, reason
     names = _names(runs)
-    labels = names[first], names[second]
-    pairing = pair_runs(full[0], full[1], labels, tolerance_s=tolerance_s)
-    if (full[0].mode == Mode.BACKTEST) != (full[1].mode == Mode.BACKTEST):
-        pairing = replace(pairing, parity=parity_of(full[0], full[1], labels))
-    return pairing, ""
+    return pair_runs(full[0], full[1], (names[first], names[second]), tolerance_s=tolerance_s), ""

@@ -21,15 +21,7 @@ from backtests.compare.content import (
     warning_texts,
 )
 from backtests.compare.pairing import Pairing
-from backtests.compare.pairing_tables import (
-    causes_table,
-    counts_text,
-    decisions_table,
-    fills_table,
-    symbols_table,
-    verdict,
-)
-from backtests.compare.parity import parity_table
+from backtests.compare.pairing_tables import causes_table, counts_text, decisions_table, fills_table, symbols_table
 from backtests.report.clock import Clock, make_clock
 from backtests.report.page import Page, Section, empty_tables_html, escaped, joined, script_json, warnings_html
 from backtests.report.palette import SERIES
@@ -191,9 +183,7 @@ def _pairing(page: Page, comparison: Comparison) -> Section:
         note = comparison.pairing_note
         body = f'<p class="card">Not paired: {escaped(note)}.</p>' if note else ""
         return Section("pairing", "Pairing", body)
-    tables = [causes_table(pairing), symbols_table(pairing), fills_table(pairing), decisions_table(pairing)]
-    if pairing.parity is not None and not pairing.parity.is_same:
-        tables.insert(0, parity_table(pairing.parity))
+    tables = (causes_table(pairing), symbols_table(pairing), fills_table(pairing), decisions_table(pairing))
     filled = joined(page.table(each) for each in tables if each.rows)
     return Section(
         "pairing",
@@ -208,12 +198,7 @@ def _pairing_words(pairing: Pairing) -> str:
         f"Decision by decision, {pairing.b} (second) against {pairing.a} (first), from {span}. Decisions up to "
         f"{pairing.tolerance_s:g} s apart can be the same."
     )
-    texts = [
-        *filter(None, [verdict(pairing).capitalize()]),
-        first,
-        counts_text(pairing).capitalize() + ".",
-        *pairing.notes,
-    ]
+    texts = [first, counts_text(pairing).capitalize() + ".", *pairing.notes]
     return f'<div class="card">{joined(f"<p>{escaped(text)}</p>" for text in texts)}</div>'
 
 

@@ -18,7 +18,6 @@ from backtests.compare.alignment import Decisions, align
 from backtests.compare.books import SIGN, Book, Decision, Grid, SymbolBook, make_book
 from backtests.compare.causes import Cause
 from backtests.compare.matching import Alone, Piece, pieces, settled
-from backtests.compare.parity import Parity
 from papertape.core.errors import DataError
 from papertape.core.model import NS_PER_S
 from papertape.core.record import Columns, RunRecord
@@ -95,8 +94,6 @@ class Pairing:
     orders: Columns
     fills: Columns
     notes: tuple[str, ...]
-    parity: Parity | None = None
-    """Row by row, where one of them is a backtest and the other was traded."""
 
     def count(self, table: Columns, match: Match) -> int:
         """Lines of ``orders`` or ``fills`` that are matched, or of one run only."""

@@ -9,7 +9,6 @@ import numpy as np
 from backtests.compare.causes import CAUSE_TEXTS, Cause
 from backtests.compare.content import seconds_text
 from backtests.compare.pairing import Match, Pairing
-from backtests.compare.parity import verdict_text
 from backtests.report.cells import UNKNOWN, amount_text, money, prices, quantities, sign_tone, times, words
 from backtests.report.parts import Align, Cell, Column, Table, from_columns
 
@@ -104,11 +103,6 @@ def decisions_table(pairing: Pairing) -> Table:
     return from_columns(
         "decisions", "Decisions of one run only", columns, more if count else "Every decision is in both runs."
     )
-
-
-def verdict(pairing: Pairing) -> str:
-    """Whether a run that was traded is what its backtest was; empty where none of the two is one of both."""
-    return "" if pairing.parity is None else verdict_text(pairing.parity)
 
 
 def counts_text(pairing: Pairing) -> str:

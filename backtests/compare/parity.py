@@ -161,17 +161,6 @@ def parity_text(parity: Parity) -> str:
     return f"{compared}, one by one, times to the second: differences: {len(parity.differences):,}"
 
 
-def verdict_text(parity: Parity) -> str:
-    """One line for a person: whether a run that was traded is what its backtest was, and if not, the first difference."""
-    counted = f"{parity.orders:,} orders, {parity.fills:,} fills"
-    if parity.is_same:
-        return f"the same: {counted}, no difference in quantity, price, fee or second"
-    first = parity.differences[0]
-    values = f"{parity.a} has {first.a}, {parity.b} has {first.b}"
-    count = len(parity.differences)
-    return f"not the same: {counted}, differences: {count:,}, the first in {first.table} {first.row}, {first.column}: {values}"
-
-
 def parity_table(parity: Parity) -> Table:
     """The values that differ, the first ones."""
     listed = parity.differences[:ROWS_MAX]

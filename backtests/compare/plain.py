@@ -80,6 +80,5 @@ def _pairing(pairing: Pairing) -> dict[str, Any]:
             for symbol, causes in pairing.by_symbol.items()
         },
         **counts,
-        "differences_row_by_row": None if pairing.parity is None else len(pairing.parity.differences),
         "notes": pairing.notes,
     }

@@ -17,7 +17,7 @@ from backtests.compare.content import (
     warning_texts,
 )
 from backtests.compare.pairing import Pairing
-from backtests.compare.pairing_tables import counts_text, symbols_table, verdict
+from backtests.compare.pairing_tables import counts_text, symbols_table
 from backtests.definitions import NOT_AVAILABLE, Definition, Unit
 from backtests.report.cells import amount_text
 from papertape.cli.text import INDENT, WIDTH, clean, heading, table, warn, wrapped
@@ -224,9 +224,7 @@ def _paired(comparison: Comparison) -> list[str]:
     if pairing is None:
         return [f"{heading('Pairing')}  none: {clean(comparison.pairing_note)}"] if comparison.pairing_note else []
     first, second = clean(_label(comparison, pairing.a)), clean(_label(comparison, pairing.b))
-    said = clean(verdict(pairing))
-    lines = [*wrapped(said, first="", rest=INDENT), ""] if said else []
-    lines += [heading(f"Why {second} differs from {first}")]
+    lines = [heading(f"Why {second} differs from {first}")]
     lines += wrapped(
         f"{time_text(pairing.start, pairing.zone)} to {time_text(pairing.end, pairing.zone)} ({pairing.zone}); decisions "
         f"up to {pairing.tolerance_s:g} s apart can be the same"
