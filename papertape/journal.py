@@ -38,10 +38,15 @@ class MemoryJournal:
     def __len__(self) -> int:
         return len(self._records)
 
-    def plain_since(self, first: int, most: int, kinds: Collection[str]) -> list[list[Any]]:
-        """Decisions of some kinds among at most ``most`` records from ``first`` on, as JSON-able values."""
-        records = self._records[first : first + most]
-        return [msgspec.to_builtins(_plain(each), enc_hook=str) for each in records if each[0] in kinds]
+    def plain_since(self, first: int, most: int, kinds: Collection[str]) -> tuple[list[list[Any]], int]:
+        """At most so many decisions of some kinds from record ``first`` on, JSON-able, and the first record behind them."""
+        found: list[list[Any]] = []
+        at = first
+        while at < len(self._records) and len(found) < most:
+            if self._records[at][0] in kinds:
+                found.append(msgspec.to_builtins(_plain(self._records[at]), enc_hook=str))
+            at += 1
+        return found, at
 
     def encode(self, symbols: list[str]) -> bytes:
         """All records, one JSON object a line, in the order of happening."""

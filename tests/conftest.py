@@ -34,6 +34,7 @@ def pytest_configure() -> None:
         (own / name).symlink_to(shared.resolve(), target_is_directory=True)
     _CACHE.append(own)
     os.environ["PAPERTAPE_CACHE"] = str(own)
+    os.environ["PAPERTAPE_STATE"] = str(own / "state")  # accounts of tests are claimed apart from the user's
     cache_folder.cache_clear()
 
 

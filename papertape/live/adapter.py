@@ -26,14 +26,13 @@ from papertape.core.errors import JournalError, PeerError, UserError
 from papertape.core.guard import Refused
 from papertape.core.model import NS_PER_S
 from papertape.core.orders import OrderRequest
-from papertape.core.series import Batch
 from papertape.core.state import Reason
 from papertape.core.timers import NEVER
 from papertape.live import entries
 from papertape.live.account_books import AccountBooks
 from papertape.live.clock import SteppedClock, WallClock
 from papertape.live.entries import HEARD
-from papertape.live.inbox import Asks, Inbox, Item
+from papertape.live.inbox import Asks, Inbox, Item, part
 from papertape.live.journal import Journal
 from papertape.live.safeguard import Safeguard
 from papertape.live.submission import Decided, Submission
@@ -463,19 +462,6 @@ class Adapter:
         """Note something for the person."""
         self.state.notices = [*self.state.notices[-199:], (now, text)]
         self.notices_said += 1
-
-
-def part(batch: Batch, begin: int, end: int) -> Batch:
-    """Events [begin, end) of a batch."""
-
-    def cut(column: Any) -> Any:
-        return column[begin:end] if len(column) == len(batch) else column
-
-    return Batch(
-        cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),
-        cut(batch.start), None if batch.origin is None else cut(batch.origin),
-        ends=None if batch.ends is None else cut(batch.ends),
-    )  # fmt: skip
 
 
 _HANDLERS: Mapping[type, Callable[[Adapter, Any, int], list[Item]]] = {

@@ -26,6 +26,7 @@ from feeds.ib import IbFeed
 from feeds.playback import ConfirmPolicy
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError
+from papertape.core.folders import state_folder
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
 from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity, TimeInForce
@@ -235,13 +236,13 @@ def make_run(
 ) -> LiveRun:
     """Make a run; nothing is connected yet. ``now`` (UTC ns) is the exchange's time where that is not this machine's.
 
-    ``locks`` is the state folder (:func:`papertape.core.folders.state_folder`), where the account and client id are
-    claimed for this process; None where nobody else can reach the gateway, because it is this process's own. An account
-    that is not named is claimed when TWS has named it. Raises UserError for what the user can mend.
+    The account and client id are claimed for this process in ``locks`` (None: the user's state folder), unless
+    ``simulated`` says that the gateway is this process's own, which nobody else trades at. An account that is not named
+    is claimed when TWS has named it. Raises UserError for what the user can mend.
     """
     run_id = new_run_id()
     folder = out / folder_name(type(strategy).__name__, settings.mode.value)
-    claim = Claim(locks, settings.client_id, folder.name)
+    claim = Claim(locks, settings.client_id, folder.name, is_needed=not simulated)
     if settings.account:
         claim(settings.account)
     try:
@@ -279,18 +280,22 @@ def make_run(
 
 
 class Claim:
-    """Claims an account and client id for this process, once: the first account stays. ``locks`` None claims nothing."""
+    """Claims an account and client id for this process, once: the first account stays.
 
-    def __init__(self, locks: Path | None, client_id: int, run: str) -> None:
+    ``locks`` is the folder of such claims, None the user's state folder. Where not ``is_needed``, nothing is claimed.
+    """
+
+    def __init__(self, locks: Path | None, client_id: int, run: str, *, is_needed: bool = True) -> None:
         self._locks = locks
+        self._is_needed = is_needed
         self._client_id = client_id
         self._run = run
         self._lock: RunLock | None = None
 
     def __call__(self, account: str) -> None:
         """Take the account. Raises UserError where another process of this user trades it with the same client id."""
-        if self._locks is not None and self._lock is None:
-            self._lock = RunLock(self._locks, account, self._client_id, run=self._run)
+        if self._is_needed and self._lock is None:
+            self._lock = RunLock(self._locks or state_folder(), account, self._client_id, run=self._run)
 
     def release(self) -> None:
         """Let others have it."""

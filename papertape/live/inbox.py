@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import deque
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from brokers.ib.asks import Ask
 from brokers.ib.events import Event
@@ -20,6 +21,19 @@ MOST_EVENTS_BEHIND = 500_000
 """Market events by which a strategy may be behind before the run is halted. As many again are kept; then they are lost."""
 MOST_ASKS = 100_000
 """Requests of a strategy that may wait for the adapter side."""
+
+
+def part(batch: Batch, begin: int, end: int) -> Batch:
+    """Events [begin, end) of a batch."""
+
+    def cut(column: Any) -> Any:
+        return column[begin:end] if len(column) == len(batch) else column
+
+    return Batch(
+        cut(batch.ts), cut(batch.kind), cut(batch.instrument), tuple(cut(each) for each in batch.columns),
+        cut(batch.start), None if batch.origin is None else cut(batch.origin),
+        ends=None if batch.ends is None else cut(batch.ends),
+    )  # fmt: skip
 
 
 class Inbox:

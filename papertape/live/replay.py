@@ -49,8 +49,6 @@ class Outline:
     trip: str = ""
     """Why the guard has tripped; empty while it has not, or was reset."""
     halted: str = ""
-    ended: str | None = None
-    """Why the run ended in order; None where it did not."""
 
 
 def outline_of(played: Iterable[tuple[int, Entry]], run_id: str) -> Outline:
@@ -70,15 +68,12 @@ def outline_of(played: Iterable[tuple[int, Entry]], run_id: str) -> Outline:
             case entries.Resumed():
                 found.resumed += 1
                 found.code_hash = entry.code_hash
-                found.ended = None
             case entries.Tripped():
                 found.trip = entry.text
             case entries.Halted():
                 found.halted = entry.text
             case entries.GuardReset():
                 found.trip = found.halted = ""
-            case entries.Ended():
-                found.ended = entry.text
     return found
 
 

@@ -137,8 +137,8 @@ class Sayings:
         return {j: float(records["mark"][j]) for j in range(n) if records["quantity"][j] != 0.0}
 
     def _new_decisions(self) -> list[list[Any]]:
-        lines = self._memory.plain_since(self._said["decisions"], MOST_AT_ONCE, _KEPT_DECISIONS)
-        self._said["decisions"] = min(len(self._memory), self._said["decisions"] + MOST_AT_ONCE)
+        lines, behind = self._memory.plain_since(self._said["decisions"], MOST_AT_ONCE, _KEPT_DECISIONS)
+        self._said["decisions"] = behind
         return lines
 
     # -- and back -----------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ def replayed(folder: Path, *told: Entry) -> LiveRun:
             journal.note(START + at, type(entry).__name__, entries.encode(entry))
     run = resume.resume_run(new.folder, Busy(), SETTINGS, NOWHERE, now=START)
     run.parts.journal.close()
+    run.claim.release()
     return run
 
 
