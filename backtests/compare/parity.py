@@ -156,9 +156,10 @@ _TABLES: Mapping[str, Callable[[RunRecord], Iterator[Row]]] = {
 
 
 def parity_text(parity: Parity) -> str:
-    """One line: what was compared, and how many values differ."""
+    """One line: whether they are the same, what was compared, and how many values differ."""
+    verdict = "the same, no difference in quantity, price, fee or second" if parity.is_same else "not the same"
     compared = (
-        f"{parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard, "
+        f"{verdict}: {parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard, "
         f"{parity.refusals:,} refusals"
     )
     return f"{compared}, one by one, times to the second: differences: {len(parity.differences):,}"
