@@ -146,17 +146,13 @@ class Adapter:
 
     def take(self, records: Sequence[Record]) -> None:
         """Take in what was read, and pass on what follows from it."""
-        self.pass_on(self.hear(records))
-
-    def hear(self, records: Sequence[Record]) -> int:
-        """Take in what was read; :meth:`pass_time` then passes on what follows. Returns the time (UTC ns)."""
         now = self._clock.now()
         for record in records:
             if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
-        return now
+        self.pass_on(now)
 
     def _hear(self, record: Record, now: int) -> None:
         if isinstance(record, HEARD):
@@ -223,9 +219,11 @@ class Adapter:
         self.supervisor.sync()
         items: list[Item] = []
         market: list[Any] = []
+        has_marked = False
         for event in happened:
             if isinstance(event, _MARKET):
                 market.append(event)
+                has_marked = True
                 continue
             if market:
                 items += self._mark(market, now)
@@ -239,6 +237,8 @@ class Adapter:
             items += self._mark(market, now)
         if not self._inbox.put(items) and not self.state.halted:
             self.halt(f"the strategy is more than {self._inbox.most:,} market events behind")
+        if has_marked and self.sequence.is_running:  # the strategy hears of a trip before it hears of the guard's own orders
+            self.safeguard.advance(now)
 
     def _mark(self, market: list[Any], now: int) -> list[Item]:
         """Mark the account on market events; a trip comes before the event that crossed."""
@@ -253,8 +253,6 @@ class Adapter:
                 items.append(part(batch, 0, trip.at))
             items += self._tripped(trip, now)
             items.append(part(batch, trip.at, len(batch)))
-        if self.sequence.is_running:
-            self.safeguard.advance(now)
         return items
 
     def _tripped(self, trip: Trip | None, now: int) -> list[Item]:

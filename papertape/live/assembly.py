@@ -195,7 +195,8 @@ class LiveRun:
         return make_record(parts, keep_prices=True, began=began)
 
     def _notes(self) -> list[Note]:
-        notes = list(self.notes) + data_notes(self.parts.adapter.ib.market.describe())
+        notes = [*self.notes]
+        notes += data_notes(self.parts.adapter.ib.market.describe(), delayed=self.settings.delayed)
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
         if self.engine.remaining:

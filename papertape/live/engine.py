@@ -187,7 +187,7 @@ class Engine:
             self._answer()
             records = p.adapter.poll(0.2)
             self._owes_answer = self._owes_answer or any(isinstance(each, CurrentTime) for each in records)
-            p.adapter.take(records)
+            p.adapter.hear(records)
             self._play()
             if p.adapter.gateway is None:
                 break
@@ -274,7 +274,8 @@ class Engine:
         due = p.journal.due_in_s(time.monotonic())
         records = p.adapter.poll(0.0 if p.asks else POLL_S if due is None else max(0.0, min(due, POLL_S)))
         if records:
-            p.adapter.hear(records)
+            p.adapter.take(records)
+            time.sleep(0.0)  # the strategy's thread may hear of it while this one does what is not urgent
             p.adapter.pass_time()
         if p.adapter.answer_asks():
             p.adapter.send_due()  # an order leaves before anything else is seen to
