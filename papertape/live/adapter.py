@@ -237,7 +237,9 @@ class Adapter:
             items += self._mark(market, now)
         if not self._inbox.put(items) and not self.state.halted:
             self.halt(f"the strategy is more than {self._inbox.most:,} market events behind")
-        if has_marked and self.sequence.is_running:  # the strategy hears of a trip before it hears of the guard's own orders
+        if (
+            has_marked and self.sequence.is_running
+        ):  # the strategy hears of a trip before it hears of the guard's own orders
             self.safeguard.advance(now)
 
     def _mark(self, market: list[Any], now: int) -> list[Item]:
