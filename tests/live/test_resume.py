@@ -209,6 +209,8 @@ def test_a_halt_stays_over_a_restart(copied: Path) -> None:
     run = go_on(copied)
     assert books(run)["halted"] == "somebody wanted it"
     assert run.parts.adapter.supervisor.guard.blocked
+    assert run.notes[-1].text.endswith(f"papertape guard reset {copied.name}")
+    assert run.notes[-1].text in [text for _, text in run.parts.adapter.state.notices], "the screen says it too"
     let_go(run)
     assert resume.latched(copied) == "it was halted: somebody wanted it"
 
