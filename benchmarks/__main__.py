@@ -18,6 +18,8 @@ from benchmarks import (
     looking,
     memory,
     movers,
+    paper_flood,
+    paper_latency,
     startup,
     unfiltered,
 )
@@ -36,6 +38,8 @@ BENCHMARKS: Mapping[str, Callable[[Plan], Iterator[Row]]] = {
     "report": looking.measure_report,
     "compare": looking.measure_compare,
     "gateway": gateway_load.measure,
+    "paper": paper_latency.measure,
+    "flood": paper_flood.measure,
     "kernels": kernels.measure,
 }
 """Name -> the rows that it measures, in the table's order."""

@@ -102,6 +102,10 @@ class Running:
         self._stdin.write(text + "\n")
         self._stdin.flush()
 
+    def end(self) -> None:
+        """Say that nothing more will be said to it."""
+        self._stdin.close()
+
 
 @contextlib.contextmanager
 def started(module: str, *arguments: object) -> Iterator[Running]:

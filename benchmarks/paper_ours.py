@@ -1,8 +1,8 @@
 """A paper session of papertape against the scripted TWS: ``python -m benchmarks.paper_ours PORT NOW FOLDER STRATEGY``.
 
 It is what ``papertape paper --gateway`` makes of a strategy: both threads, the account's guard, the durable journal, and
-the status that other processes read. STRATEGY is ``ticks`` (answers every trade) or ``load`` (hears everything, trades now
-and then, and once takes two seconds). Ends when its input does; prints what it knows of itself as a line of JSON.
+the status that other processes read. STRATEGY is ``ticks`` (answers every trade), or ``load SYMBOLS BEGAN_S BLOCKS`` (hears
+everything, trades now and then, and after BLOCKS trades takes two seconds, once). Ends when its input does; prints what it knows of itself as a line of JSON.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ class Listener(Strategy):
 
     blocks_after: int = 0
     """Trades after which the handler takes BLOCKS_S, once; 0: never."""
+    began_s: float = 0.0
+    """When the peer began (s, monotonic)."""
 
     def on_start(self) -> None:
         """Follow them all."""
         self.trades = self.quotes = 0
+        self.lag_s = self.most_lag_s = self.lag_before_s = 0.0
         self.is_long = False
         self.next_order = 0.0
-        self.sum = 0.0
         self.subscribe(self.symbols)
 
     def on_quote(self, quote: Quote) -> None:
@@ -69,17 +71,16 @@ class Listener(Strategy):
     def on_trade(self, trade: Trade) -> None:
         """One more, and perhaps an order."""
         self.trades += 1
-        self.sum += trade.size
-        if self.trades == self.blocks_after:
-            time.sleep(BLOCKS_S)
         now = time.monotonic()
+        self.lag_s = now - self.began_s - trade.size / 1e3
+        self.most_lag_s = max(self.most_lag_s, self.lag_s)
+        if self.trades == self.blocks_after:
+            self.lag_before_s = self.most_lag_s
+            time.sleep(BLOCKS_S)
         if now >= self.next_order:
             self.next_order = now + LOAD_ORDER_EVERY_S
-            (self.sell if self.is_long else self.buy)(trade.symbol, 1)
+            (self.sell if self.is_long else self.buy)("S00", 1)
             self.is_long = not self.is_long
-
-
-STRATEGIES = {"ticks": EveryTrade, "load": Listener}
 
 
 def session(port: int, now: int, folder: Path, strategy: Strategy, symbols: list[str]) -> LiveRun:
@@ -110,18 +111,20 @@ def state_of(run: LiveRun) -> dict[str, Any]:
         "events": adapter.state.events,
         "behind": run.parts.inbox.behind,
         "halted": adapter.state.halted,
+        "notices": [text for _, text in adapter.state.notices],
         "position": sum(adapter.run_positions().values()),
         "rss": rss_bytes(),
     }
     strategy = run.strategy
     if isinstance(strategy, Listener):
-        found |= {"trades": strategy.trades, "quotes": strategy.quotes, "slow": side.slow_handlers}
+        found |= {"trades": strategy.trades, "quotes": strategy.quotes, "slow": side.slow_handlers,
+                  "lag_s": strategy.lag_s, "most_lag_s": strategy.most_lag_s, "lag_before_s": strategy.lag_before_s}  # fmt: skip
     return found
 
 
-def main(port: int, now: int, folder: Path, name: str, symbols: int, blocks_after: int) -> None:
+def main(port: int, now: int, folder: Path, name: str, symbols: int = 1, began_s: float = 0.0, blocks: int = 0) -> None:
     """Trade until there is no more input. A line of input is answered with the state, as a line of JSON."""
-    strategy = EveryTrade() if name == "ticks" else Listener(blocks_after=blocks_after)
+    strategy = EveryTrade() if name == "ticks" else Listener(blocks_after=blocks, began_s=began_s)
     run = session(port, now, folder, strategy, [f"S{k:02d}" for k in range(symbols)])
 
     def listen() -> None:
@@ -143,4 +146,7 @@ def say(what: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))
+    main(
+        int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4],
+        *(kind(text) for kind, text in zip((int, float, int), sys.argv[5:], strict=False)),
+    )  # fmt: skip

@@ -45,6 +45,8 @@ class Peer:
         """Index of a stock -> its market data request."""
         self.orders: list[float] = []
         self.fills = 0
+        self.held: dict[int, float] = {}
+        """Index of a stock -> how many the account holds of it."""
         self.is_open = True
         self._market = market
         self._handshake = Handshake(VERSION, "20240103 10:00:00 EST")
@@ -72,9 +74,9 @@ class Peer:
             if said:
                 self.connection.sendall(b"".join(encode_reply(each, VERSION) for each in said))
 
-    def trade(self, j: int, price: float) -> bytes:
+    def trade(self, j: int, price: float, size: float = 100.0) -> bytes:
         """The bytes of a trade of a stock."""
-        return encode_reply(replies.TickLast(self.ticks[j], 2, self._market.seconds(), price, 100.0), VERSION)
+        return encode_reply(replies.TickLast(self.ticks[j], 2, self._market.seconds(), price, size), VERSION)
 
     def quote(self, j: int, bid: float, ask: float, size: float) -> bytes:
         """The bytes of a quote, a price and size a side."""
@@ -85,10 +87,12 @@ class Peer:
     # -- what it says -----------------------------------------------------------------------------------------
 
     def start(self, request: requests.StartApi) -> list[Any]:
+        """The beginning of every session."""
         self.client_id = request.client_id
         return [replies.ManagedAccountsList(ACCOUNT), replies.NextValidId(1)]
 
     def account(self, request: requests.AccountUpdates) -> list[Any]:
+        """An account in cash."""
         if not request.subscribe:
             return []
         values = {"NetLiquidation": CASH, "TotalCashBalance": CASH, "ExchangeRate": "1.00"}
@@ -96,15 +100,24 @@ class Peer:
         return [*said, replies.AccountDownloadEnd(ACCOUNT)]
 
     def definition(self, request: requests.ContractDetails) -> list[Any]:
+        """What a stock is."""
         j = self._market.find(request.contract)
         row = replies.ContractDetailsRow(request.request, self._market.contracts.wire(j))
         return [row, replies.ContractDetailsEnd(request.request)]
 
+    def positions(self, _: requests.Positions) -> list[Any]:
+        """What the account holds."""
+        wire = self._market.contracts.wire
+        rows = [replies.PositionRow(ACCOUNT, wire(j), held, PRICE) for j, held in self.held.items() if held]
+        return [*rows, replies.PositionEnd()]
+
     def line(self, request: requests.MarketData) -> list[Any]:
+        """A line that is live; its ticks come when somebody has them sent."""
         self.lines[self._market.find(request.contract)] = request.request
         return [replies.DataType(request.request, 1)]
 
     def follow(self, request: requests.TickByTick) -> list[Any]:
+        """Tick-by-tick trades: the same."""
         self.ticks[self._market.find(request.contract)] = request.request
         return []
 
@@ -112,7 +125,9 @@ class Peer:
         """What TWS says of a market order that fills at once, in the order that was recorded."""
         number, order = request.order_id, request.order
         self.fills += 1
-        contract = self._market.contracts.wire(self._market.find(request.contract))
+        j = self._market.find(request.contract)
+        self.held[j] = self.held.get(j, 0.0) + (order.quantity if order.action == "BUY" else -order.quantity)
+        contract = self._market.contracts.wire(j)
         permanent = self.client_id * 10_000_000 + number
         execution = f"0000e0d5.{self.client_id:04d}.{self.fills:06d}.01"
 
@@ -122,7 +137,15 @@ class Peer:
         def stands(status: str, filled: float) -> replies.OrderStatus:
             rest = order.quantity - filled
             return replies.OrderStatus(
-                number, status, filled, rest, PRICE if filled else 0.0, permanent, 0, PRICE if filled else 0.0, self.client_id
+                number,
+                status,
+                filled,
+                rest,
+                PRICE if filled else 0.0,
+                permanent,
+                0,
+                PRICE if filled else 0.0,
+                self.client_id,
             )
 
         filled = replies.Execution(
@@ -143,6 +166,11 @@ class Market:
         instruments = [Instrument(f"S{k:02d}") for k in range(symbols)]
         self.contracts = Contracts(instruments)
         self._began = time.monotonic_ns()
+
+    @property
+    def began_s(self) -> float:
+        """When it started (s, monotonic): the same clock for all processes of a machine."""
+        return self._began / 1e9
 
     def now(self) -> int:
         """The time (UTC ns)."""
@@ -209,7 +237,9 @@ class Desk:
             (
                 each
                 for each in self.peers
-                if each.is_open and each.client_id == client_id and all(j in each.ticks or j in each.lines for j in symbols)
+                if each.is_open
+                and each.client_id == client_id
+                and all(j in each.ticks or j in each.lines for j in symbols)
             ),
             None,
         )
@@ -225,7 +255,7 @@ class Desk:
 ANSWERS: Mapping[type, Callable[[Peer, Any], list[Any]]] = {
     requests.StartApi: Peer.start,
     requests.AccountUpdates: Peer.account,
-    requests.Positions: lambda peer, request: [replies.PositionEnd()],
+    requests.Positions: Peer.positions,
     requests.OpenOrders: lambda peer, request: [replies.OpenOrdersEnd()],
     requests.AllOpenOrders: lambda peer, request: [replies.OpenOrdersEnd()],
     requests.CompletedOrders: lambda peer, request: [replies.CompletedOrdersEnd()],

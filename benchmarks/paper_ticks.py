@@ -63,8 +63,8 @@ def react(desk: Desk, peer: Peer, price: float) -> float:
     return peer.orders[count] - began
 
 
-def play(rounds: int, ticks: int, folder: Path, size: int) -> dict[str, Any]:
-    """All rounds; seconds of each reaction and of each write."""
+def play(rounds: int, ticks: int, folder: Path, size: int) -> None:
+    """All rounds."""
     desk = Desk(1)
     say({"port": desk.port, "now": desk.market.now()})
     disk = Disk(folder / "durable", size)
@@ -91,7 +91,6 @@ def play(rounds: int, ticks: int, folder: Path, size: int) -> dict[str, Any]:
          "load": os.getloadavg()[0]})  # fmt: skip
     desk.serve_until(lambda: not any(each.is_open for each in desk.peers), WAIT_S, "the clients' end")
     desk.close()
-    return {}
 
 
 def say(what: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ MOST_QUESTIONS = 100
 MarketEvent = TradeTick | QuoteTick | BarClosed
 _TRADE, _QUOTE = int(EventKind.TRADE), int(EventKind.QUOTE)
 _BAR, _BAR_VIEW = int(EventKind.BAR), int(EventKind.BAR_VIEW)
+_KINDS = {int(kind): np.array([kind], np.uint8) for kind in EventKind}
 
 
 @dataclass(slots=True)
@@ -223,7 +224,24 @@ def make_batches(events: Sequence[MarketEvent], after_ts: int) -> list[Batch]:
         last = max(least, event.received_ts)
         times.append(last)
         group = ends_now
+    if len(events) == 1:
+        return [_single(events[0], last)]
     return [_batch(events, times, is_past=False)]
+
+
+def _single(event: MarketEvent, ts: int) -> Batch:
+    """A batch of one event, which is what an order usually follows: two arrays, and parts of them."""
+    kind, row = _row(event)
+    start, end = (event.start, event.ts) if isinstance(event, BarClosed) else (0, 0)
+    values, whole = np.array(row, np.float64), np.array((ts, start, end), np.int64)
+    return Batch(
+        ts=whole[:1],
+        kind=_KINDS[kind],
+        instrument=np.array([event.instrument], np.int32),
+        columns=(values[:1], values[1:2], values[2:3], values[3:4], values[4:]),
+        start=whole[1:2],
+        ends=whole[2:],
+    )
 
 
 def _batch(events: Sequence[MarketEvent], times: list[int], *, is_past: bool) -> Batch:

@@ -56,6 +56,8 @@ class IbAccount:
         self.cash_told: dict[str, int] = {}
         """Currency -> when TWS last said how much cash there is of it."""
         self.now = 0
+        self._known: tuple[str, dict[str, float], dict[str, float]] | None = None
+        """Base currency, cash and rates of :attr:`values`, which are asked for much more often than they change."""
 
     # -- what is known ----------------------------------------------------------------------------------------
 
@@ -69,24 +71,29 @@ class IbAccount:
     @property
     def base(self) -> str:
         """The base currency: that of net liquidation; empty while unknown."""
-        return next((currency for key, currency in self.values if key == "NetLiquidation" and currency != BASE), "")
+        return self._read_values()[0]
 
     @property
     def cash(self) -> dict[str, float]:
-        """Total cash balance by currency."""
-        return {
-            currency: _number(value)
-            for (key, currency), value in self.values.items()
-            if key == "TotalCashBalance" and currency != BASE
-        }
+        """Total cash balance by currency; a new dict when something of it changes."""
+        return self._read_values()[1]
 
     @property
     def rates(self) -> dict[str, float]:
-        """Base currency per unit of each currency."""
+        """Base currency per unit of each currency; a new dict when something of it changes."""
+        return self._read_values()[2]
+
+    def _read_values(self) -> tuple[str, dict[str, float], dict[str, float]]:
+        if self._known is None:
+            base = next((currency for key, currency in self.values if key == "NetLiquidation" and currency != BASE), "")
+            self._known = base, self._by_currency("TotalCashBalance"), self._by_currency("ExchangeRate")
+        return self._known
+
+    def _by_currency(self, wanted: str) -> dict[str, float]:
         return {
             currency: _number(value)
             for (key, currency), value in self.values.items()
-            if key == "ExchangeRate" and currency != BASE
+            if key == wanted and currency != BASE
         }
 
     @property
@@ -119,6 +126,7 @@ class IbAccount:
     def _value(self, record: AccountValue) -> None:
         if record.account in ("", self.id):
             self.values[record.key, record.currency] = record.value
+            self._known = None
             if record.key == "TotalCashBalance":
                 self.cash_told[record.currency] = self.now
 

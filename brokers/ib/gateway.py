@@ -28,7 +28,7 @@ from typing import Any
 from brokers.ib import compat
 from brokers.ib.callbacks import RECORDS_MAX, Callbacks
 from brokers.ib.codes import NOT_SENT
-from brokers.ib.commands import Command
+from brokers.ib.commands import AskTime, Command
 from brokers.ib.records import Connected, Disconnected, ErrorMessage, Record, Undecodable
 from papertape.core.errors import PapertapeError, PeerError, UserError
 
@@ -89,6 +89,8 @@ class IbGateway:
         self._api = compat.load()
         self._callbacks = Callbacks(records_max)
         self._outbox = _Outbox()
+        self._time_question = b""
+        """AskTime as the client writes it, which is always the same: in lockstep each round ends with one."""
         self._client: Any = None
         self._decoder: Any = None
         self._socket: socket.socket | None = None
@@ -331,6 +333,8 @@ class IbGateway:
         """
         if self._socket is None:
             return False
+        if self._time_question and type(command) is AskTime:
+            return self._write(self._time_question)
         callbacks = self._callbacks
         encode = compat.ENCODE[type(command)]
         callbacks.is_sending = True
@@ -347,9 +351,11 @@ class IbGateway:
             said = complaints[0] if complaints else ErrorMessage(-1, NOT_SENT, "the client wrote nothing")
             callbacks.add(ErrorMessage(compat.id_of(command), said.code, f"not sent: {said.text}"))
             return True
+        if type(command) is AskTime:
+            self._time_question = bytes(written)
         return self._write(written)
 
-    def _write(self, data: bytearray) -> bool:
+    def _write(self, data: bytes | bytearray) -> bool:
         """Write to the last byte, or end the connection. While TWS takes nothing, what it sends is read and held."""
         connection = self._socket
         assert connection is not None, "it is connected"

@@ -92,15 +92,6 @@ class IbOrders:
         return self._now
 
     @property
-    def zone(self) -> str:
-        """TWS's own time zone, in which it writes times that name none."""
-        return self.fills.zone
-
-    @zone.setter
-    def zone(self, zone: str) -> None:
-        self.fills.zone = zone
-
-    @property
     def known_executions(self) -> dict[str, tuple[int, float]]:
         """Root -> (revision, signed quantity) of every execution of the account that was heard."""
         return self.fills.known
@@ -135,7 +126,7 @@ class IbOrders:
             oca_group=f"{self.run_id}-{request.group}" if request.group else "",
             transmit=transmit,
             min_tick=self._min_tick(request.instrument),
-            zone=self.zone,
+            zone=self.fills.zone,
         )
 
     def send(self, entry: Entry) -> None:
@@ -386,6 +377,9 @@ class IbOrders:
 
     def settle(self, entry: Entry) -> None:
         """What the executions so far make of the order's status."""
+        if entry.change is not None and entry.filled > 0.0 and entry.remaining <= DUST:  # whichever terms it worked on
+            entry.change = None
+            entry.request = _with_quantity(entry.request, entry.filled)
         if entry.filled >= entry.request.quantity - DUST and entry.change is None:
             if not entry.untold:
                 entry.status = OrderStatus.FILLED

@@ -144,7 +144,7 @@ class IbSession:
         self.orders = IbOrders(
             run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
         )
-        self.orders.zone = zone
+        self.orders.fills.zone = zone
         self.orders.unit_ns = self._unit_ns
         self.orders.fills.moved = self.account.moved
         self.orders.fills.hold_ns = 1 if settings.in_lockstep else round(FEE_HOLD_NS * settings.speed)

@@ -265,6 +265,7 @@ class Engine:
             while adapter.ib.orders.working() and adapter.gateway is not None and time.monotonic() < deadline:
                 adapter.send_due()
                 adapter.take(adapter.poll(POLL_S))
+                adapter.pass_time()
         except Exception as another:  # noqa: BLE001  # the first one is raised
             error.add_note(f"and while orders were being cancelled: {another}")
 

@@ -42,6 +42,9 @@ from papertape.live.supervisor import Trip
 SLOW_HANDLER_S = 0.05
 """A handler that takes longer is reported (DESIGN section 5)."""
 
+_RUNS = {"play": "a handler of market events"}
+"""What a session calls where several events are heard in a row."""
+
 
 class StrategySide:
     """Plays what comes out of the queue. ``busy_since_s`` is set (monotonic) while a handler runs, else 0."""
@@ -93,7 +96,8 @@ class StrategySide:
             if self._owes_wake:
                 self._wake_adapter()
             began = self.busy_since_s = time.monotonic()
-            self.busy_in = getattr(handler, "__name__", "a handler")
+            name = getattr(handler, "__name__", "a handler")
+            self.busy_in = _RUNS.get(name, name)
             try:
                 result = handler(event)
                 if result is not None and inspect.iscoroutine(result):

@@ -234,6 +234,7 @@ class Supervisor:
         backtest, which marks on the event that fills: the mark before it is older than the fill.
         """
         self.sync()
+        self.pass_time(ts)  # a session that has opened is measured from before its first fill
         self.ledger.book_fill(j, signed_quantity, price, fee if fee == fee else 0.0, ts)
         return self._check_cash(ts)
 

@@ -171,6 +171,14 @@ def test_without_a_fault_the_same_run_has_no_differences(sample: Tape, tmp_path:
     assert_same(play_both(Clockwork, sample, minutes("09:30", "09:30:40"), tmp_path), orders=50)
 
 
+@pytest.mark.parametrize("trades", [TradesFrom.ALL_LAST, TradesFrom.RT_VOLUME], ids=str)
+def test_the_first_trades_of_a_tape_are_heard_though_nothing_was_known_before_them(
+    sample: Tape, tmp_path: Path, trades: TradesFrom
+) -> None:
+    settings = Settings(end="2024-06-03T09:30:20")
+    assert_same(play_both(Clockwork, sample, settings, tmp_path, trades=trades), orders=20)
+
+
 # --- the oldest client ----------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,6 @@ from papertape.live.supervisor import Supervisor
 from tests.brokers.ib.asked import NOW, calendar
 from tests.brokers.ib.linked import ACCOUNT, CLIENT, CON_IDS, RUN, SYMBOLS, Tws, contract, request
 
-
 OPEN: list[Journal] = []
 """Journals that a test has opened."""
 
@@ -132,9 +131,7 @@ class Adapted:
             ib=ib, supervisor=self.supervisor, registry=self.registry, journal=self.journal, clock=self.clock,
             inbox=self.inbox, asked=self.asks, is_read_only=is_read_only,
         )  # fmt: skip
-        plain = Guard(
-            GuardSettings(), State(8, 1), [Instrument(each) for each in SYMBOLS], ("USD",), allow_short=True
-        )
+        plain = Guard(GuardSettings(), State(8, 1), [Instrument(each) for each in SYMBOLS], ("USD",), allow_short=True)
         self._approve = plain.approve
         self.adapter.connect()
         self.turn()

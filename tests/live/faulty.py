@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from backtests.run import prepared
 from brokers.ib import commands as c
@@ -41,9 +41,9 @@ def tape() -> Tape:
 
 
 class Busy(Strategy):
-    """Gives an order a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
+    """Gives two orders a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
 
-    lasts_s: float = 40.0
+    lasts_s: float = 26.0
     allow_short = True
 
     def on_start(self) -> None:
@@ -56,7 +56,7 @@ class Busy(Strategy):
     def on_trade(self, trade: Trade) -> None:
         if trade.ts < self.due or trade.ts > START + self.lasts_s * NS_PER_S:
             return
-        self.due = trade.ts + NS_PER_S
+        self.due = trade.ts + NS_PER_S // 2
         self.given += 1
         match self.given % 6:
             case 0:
@@ -118,8 +118,8 @@ class Played:
 class CountingGateway(IbGateway):
     """Counts how often an order's bytes leave, by its first terms."""
 
-    sent: Counter[int] = Counter()
-    _terms: dict[int, Any] = {}
+    sent: ClassVar[Counter[int]] = Counter()
+    _terms: ClassVar[dict[int, Any]] = {}
 
     def send(self, command: c.Command) -> bool:
         """Send it; a change of an order has other terms."""
@@ -136,7 +136,7 @@ def play(
     *,
     strategy: Strategy | None = None,
     guard: GuardSettings | None = None,
-    seconds: float = 70.0,
+    seconds: float = 38.0,
     look: Callable[[LiveRun], None] | None = None,
     speed: float = SPEED,
 ) -> Played:
@@ -150,9 +150,7 @@ def play(
     CountingGateway.sent = Counter()
     CountingGateway._terms = {}
     with serve_tape(played, simulated, settings, allow_short=True, scenario=scenario) as gateway:
-        run = paper_run(
-            player, played, gateway, settings, simulated, out=out, until=START + round(seconds * NS_PER_S)
-        )
+        run = paper_run(player, played, gateway, settings, simulated, out=out, until=START + round(seconds * NS_PER_S))
         adapter = run.parts.adapter
         adapter.ib.settings = replace(
             adapter.ib.settings, heartbeat_s=0.3, silence_s=0.9, backoff_s=(0.1, 0.2), handshake_s=3.0
@@ -177,7 +175,7 @@ def play(
 
 def drawn(seed: int) -> Scenario:
     """What a seed draws for the tape, as far as a run of a few seconds can hear of it."""
-    scenario = Scenario.from_seed(seed, START + 2 * NS_PER_S, START + 50 * NS_PER_S)
+    scenario = Scenario.from_seed(seed, START + 2 * NS_PER_S, START + 28 * NS_PER_S)
     return replace(scenario, faults=tuple(_shorter(each) for each in scenario.faults))
 
 

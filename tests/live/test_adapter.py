@@ -220,7 +220,9 @@ def test_rates_are_turned_to_the_runs_base_currency(tmp_path: Path) -> None:
     adapted = Adapted(tmp_path)
     account = adapted.adapter.ib.account
     account.values.clear()
-    account.values.update({("NetLiquidation", "EUR"): "1", ("ExchangeRate", "USD"): "0.8", ("ExchangeRate", "GBP"): "1.2"})
+    account.values.update(
+        {("NetLiquidation", "EUR"): "1", ("ExchangeRate", "USD"): "0.8", ("ExchangeRate", "GBP"): "1.2"}
+    )
     assert rates_in("USD", account) == {"USD": 1.0, "GBP": pytest.approx(1.5), "EUR": pytest.approx(1.25)}
 
 
@@ -323,7 +325,9 @@ def test_scope_run_leaves_what_others_hold_and_scope_account_closes_it(tmp_path:
         folder = tmp_path / scope
         folder.mkdir()
         tws = Tws(cash=1_500.0, positions={"BBB": 5.0})
-        adapted = Adapted(folder, tws, max_drawdown=0.1, reference="start", flatten=True, flatten_confirmed=False, scope=scope)
+        adapted = Adapted(
+            folder, tws, max_drawdown=0.1, reference="start", flatten=True, flatten_confirmed=False, scope=scope
+        )
         stranger = Placed(55, contract("CCC"), r.OrderRecord(action="BUY", quantity=1.0), 4_242, client_id=0)
         tws.orders[55] = stranger
         adapted.gateway.say(stranger.open_order())
@@ -361,9 +365,7 @@ def test_a_trip_while_the_connection_is_down_cancels_as_soon_as_it_is_back(tmp_p
     assert adapted.sent_of(c.CancelOrder) == []
     adapted.is_reachable = True
     adapted.wait(5)
-    assert [each.order_id for each in adapted.sent_of(c.CancelOrder)] == [
-        adapted.adapter.ib.orders.entries[2].order_id
-    ]
+    assert [each.order_id for each in adapted.sent_of(c.CancelOrder)] == [adapted.adapter.ib.orders.entries[2].order_id]
     assert adapted.adapter.ib.orders.working() == []
 
 

@@ -37,7 +37,9 @@ def batch(rows: list[tuple[int, int, float]]) -> Batch:
     ts, j, price = (list(column) for column in zip(*rows, strict=True))
     none = np.zeros(len(rows))
     kinds = np.full(len(rows), EventKind.TRADE, np.uint8)
-    return Batch(np.array(ts, np.int64), kinds, np.array(j, np.int32), (np.array(price), none + 100.0, none, none, none))
+    return Batch(
+        np.array(ts, np.int64), kinds, np.array(j, np.int32), (np.array(price), none + 100.0, none, none, none)
+    )
 
 
 def guarded(

@@ -128,7 +128,9 @@ def test_deadlines_are_of_the_clock_on_the_wall_where_a_gateway_is_in_a_hurry() 
 # -- cash that no trade explains ------------------------------------------------------------------------------
 
 
-def looked(watch: CashWatch, told: float, told_at: float, now: float, books: float = 1_000.0) -> list[tuple[str, float]]:
+def looked(
+    watch: CashWatch, told: float, told_at: float, now: float, books: float = 1_000.0
+) -> list[tuple[str, float]]:
     at = T0 + round(now * NS_PER_S)
     return watch.look({"USD": told}, {"USD": T0 + round(told_at * NS_PER_S)}, {"USD": books}, at)
 
