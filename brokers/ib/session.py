@@ -23,12 +23,14 @@ from brokers.ib.orders import IbOrders
 from brokers.ib.outbox import MESSAGES_PER_S, Outbox
 from brokers.ib.queries import Queries
 from brokers.ib.records import (
+    NO_REQUEST,
     AccountEnd,
     CompletedOrdersEnd,
     Connected,
     CurrentTime,
     Disconnected,
     ErrorMessage,
+    Execution,
     ExecutionsEnd,
     ManagedAccounts,
     NextValidId,
@@ -134,6 +136,8 @@ class IbSession:
         self._needs_lines = True
         self._was_ready = False
         self._has_valid_id = False
+        self._has_moved = False
+        """Whether an execution came while everything was being told: cash may be of before it, positions of after it."""
         self._was_asked = False
         """Whether this connection was asked for everything before."""
         self._looks = 0
@@ -197,6 +201,8 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = self.account.now = now
+        if isinstance(record, Execution) and record.request_id == NO_REQUEST:
+            self._has_moved = True
         try:
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
@@ -271,6 +277,7 @@ class IbSession:
         self._look_again_at = NEVER
         self._deadline = now + self._ns(self.settings.reconcile_s)
         self._pending = set(Step)
+        self._has_moved = False
         self.orders.begin_reconciling()
         self.account.begin_reconciling()
         self._execution_request = self.take_id()
@@ -304,7 +311,7 @@ class IbSession:
         self._deadline = NEVER
         is_last = self._looks >= LOOKS_MOST
         differences = self.orders.reconcile(now, is_last=is_last) + self.account.reconcile()
-        if differences and not is_last:
+        if (differences or self._has_moved) and not is_last:
             self._look_again_at = now if self.settings.in_lockstep else now + self._ns(LOOK_AGAIN_S)
             return
         if differences:
