@@ -114,6 +114,7 @@ def state_of(run: LiveRun) -> dict[str, Any]:
         "notices": [text for _, text in adapter.state.notices],
         "position": sum(adapter.run_positions().values()),
         "rss": rss_bytes(),
+        "cpu_s": time.process_time(),
     }
     strategy = run.strategy
     if isinstance(strategy, Listener):

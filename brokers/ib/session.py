@@ -37,6 +37,12 @@ from brokers.ib.records import (
     OpenOrdersEnd,
     PositionsEnd,
     Record,
+    TickGeneric,
+    TickPrice,
+    TickQuote,
+    TickSize,
+    TickString,
+    TickTrade,
     Undecodable,
 )
 from brokers.ib.registry import Registry
@@ -204,6 +210,10 @@ class IbSession:
         if isinstance(record, Execution) and record.request_id == NO_REQUEST:
             self._has_moved = True
         try:
+            if type(record) in _TICKS:  # nearly all that comes, and nothing to do with orders or the account
+                if not self.market.receive(record, now):
+                    self.queries.receive(record, now)
+                return
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
                     break
@@ -465,6 +475,7 @@ class IbSession:
         self.queries.know(j, definition, con_id, now)
 
 
+_TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
 _RECEIVERS: Mapping[type, Callable[[IbSession, Any, int], None]] = {
     Connected: IbSession._connected,
     Disconnected: IbSession._disconnected,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ STRATEGY = '''
 import os, signal, time
 from papertape import Strategy, parameter
 
-class Trader(Strategy):
+class {name}(Strategy):
     """Does on a trade what a test wants done."""
     quantity: int = parameter(10, at_least=1)
     times: int = parameter(1, at_least=0)
@@ -39,9 +38,9 @@ class Trader(Strategy):
 
 
 def strategy_file(folder: Path, name: str, body: str = "") -> Path:
-    """A file with the strategy above, whose methods ``body`` replaces, as ``    def act(self, trade): ...``."""
+    """A file with the strategy above; ``body`` are methods that it has instead, as ``    def act(self, trade): ...``."""
     path = folder / f"{name}.py"
-    path.write_text(STRATEGY + (f"\n\nclass {name.title()}(Trader):\n{body}\n" if body else ""))
+    path.write_text(STRATEGY.replace("{name}", name.title()) + f"\n{body}\n")
     return path
 
 
@@ -74,8 +73,3 @@ def terminal(monkeypatch: pytest.MonkeyPatch, *typed: str) -> Iterator[None]:
                 yield
         finally:
             os.close(master)
-
-
-def threads_alive(*names: str) -> list[str]:
-    """Names of threads of ours that still run."""
-    return [each.name for each in threading.enumerate() if each.name in names]
