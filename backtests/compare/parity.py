@@ -71,14 +71,16 @@ class Parity:
 def parity_of(a: RunRecord, b: RunRecord, labels: tuple[str, str] = ("a", "b")) -> Parity:
     """Hold two runs against each other, row by row in the order of happening, over the time that both played."""
     first, last = max(a.start, b.start) // NS_PER_S, min(a.end, b.end) // NS_PER_S
-    counts: list[int] = []
+    counts: dict[str, int] = {}
     found: list[Difference] = []
     for table, rows_of in _TABLES.items():
         rows = [[row for row in rows_of(record) if first <= row["ts"] <= last] for record in (a, b)]
-        counts.append(max(map(len, rows)))
+        counts[table] = max(map(len, rows))
         for number, (one, other) in enumerate(itertools.zip_longest(*rows), 1):
             found += _differences(table, number, one, other)
-    return Parity(*labels, *counts, tuple(found))
+    return Parity(
+        *labels, counts["orders"], counts["fills"], counts["guard"], counts["refusals"], differences=tuple(found)
+    )
 
 
 def _differences(table: str, number: int, a: Row | None, b: Row | None) -> Iterator[Difference]:

@@ -44,6 +44,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     beside = _metrics_of_few(comparison) if len(runs) <= COLUMNS_MAX else []
     few = bool(beside) and all(_width(line) <= WIDTH for line in beside)
     sections = [
+        _row_by_row(comparison),
         _list_of_few(comparison) if few else [],
         beside if few else _metrics_of_many(comparison),
         _inputs(comparison),
@@ -246,7 +247,6 @@ def _paired(comparison: Comparison) -> list[str]:
     )
     for text in counts_text(pairing).split("; "):
         lines += wrapped(text, rest="    ")
-    lines += _row_by_row(comparison)
     lines += _causes(pairing, first, second)
     for note in pairing.notes:
         lines += wrapped(clean(note), rest="    ")

@@ -226,7 +226,7 @@ def live_run(
 ) -> Said:  # fmt: skip
     with terminal(monkeypatch, LIVE):
         return papertape(
-            "live", strategy, "--gateway", address(gateway), "--account", LIVE, "--symbols", "AAA", "--duration", "3s",
+            "live", strategy, "--gateway", address(gateway), "--account", LIVE, "--symbols", "AAA", "--duration", "2s",
             *options,
         )  # fmt: skip
 

@@ -12,12 +12,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feeds.load import DataOptions, load_tape
+from feeds.sample import write_sample
+from gateway.server import What
 from gateway.settings import DataPermission, GatewaySettings
 from gateway.threaded import SimulatedGateway
+from papertape.cli.strategy_source import load_strategy
+from papertape.core.model import NS_PER_S
+from papertape.live.assembly import make_run
+from papertape.live.preflight import look_at
+from papertape.live.settings import Address, LiveSettings
 from papertape.runs import open_run
 from papertape.testing import start_gateway
 from tests.cli.conftest import write_trades
-from tests.cli.trading_room import address, no_run, only_run, strategy_file, terminal
+from tests.cli.trading_room import (
+    address,
+    buy_as_somebody_else,
+    no_run,
+    only_run,
+    strategy_file,
+    terminal,
+    wait_for_order,
+)
 
 if TYPE_CHECKING:
     from papertape.core.record import RunRecord
@@ -26,6 +41,7 @@ if TYPE_CHECKING:
 
 SHORT = ("--data", "tape", "--end", "2024-06-03T09:30:20")
 """Twenty seconds of the tape."""
+SPEED = 5.0
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +62,7 @@ def start(tape: Tape) -> Iterator[Callable[..., SimulatedGateway]]:
     started: list[SimulatedGateway] = []
 
     def make(**settings: Any) -> SimulatedGateway:
-        started.append(start_gateway(tape, speed=1, settings=GatewaySettings(**settings)))
+        started.append(start_gateway(tape, speed=SPEED, settings=GatewaySettings(**settings)))
         return started[-1]
 
     yield make
@@ -162,7 +178,9 @@ def test_a_guard_that_trips_ends_with_status_3_and_is_in_the_record_as_in_a_back
     assert said.status == 3, said.error
     a, b = (open_run(next((here / name).iterdir())).record for name in "ab")
     assert b.guard_tripped
-    assert [(each.kind, each.rule, each.text) for each in b.guard] == [(each.kind, each.rule, each.text) for each in a.guard]
+    assert [(each.kind, each.rule, each.text) for each in b.guard] == [
+        (each.kind, each.rule, each.text) for each in a.guard
+    ]
     assert b.fills["side"].tolist() == (["BUY", "SELL"] if flatten else ["BUY"])
 
 
@@ -329,8 +347,10 @@ ASKING = """
 """
 
 
-@pytest.mark.parametrize(("typed", "fills"), [("y", 1), ("n", 0), ("", 0)])
-@pytest.mark.parametrize("speed", [(), ("--speed", "5")])
+@pytest.mark.parametrize(
+    ("typed", "fills", "speed"),
+    [("y", 1, ()), ("n", 0, ()), ("", 0, ()), ("YES", 1, ("--speed", "20")), ("n", 0, ("--speed", "20"))],
+)
 def test_a_person_answers_a_question_on_the_terminal(
     papertape: Runner, here: Path, monkeypatch: pytest.MonkeyPatch, typed: str, fills: int, speed: tuple[str, ...]
 ) -> None:
@@ -352,7 +372,8 @@ def test_nobody_is_asked_where_the_answer_is_configured(papertape: Runner, here:
 
 
 def at_tws(papertape: Runner, gateway: SimulatedGateway, *options: str) -> Said:
-    return papertape("paper", "buyer.py", "--gateway", address(gateway), "--duration", "3s", *options)
+    common = ("buyer.py", "--gateway", address(gateway), "--speed", str(SPEED), "--duration", "8s")
+    return papertape("paper", *common, *options)
 
 
 def test_a_run_at_a_tws_says_what_is_about_to_be_traded(
@@ -375,7 +396,7 @@ def test_a_run_without_symbols_is_told_that_it_follows_nothing(
     strategy_file(here, "buyer")
     (here / "run.toml").write_text('strategy = "buyer.py"\ndata = "tape"\ncash = 5.0\n')
     gateway = start()
-    said = papertape("paper", "run.toml", "--gateway", address(gateway), "--duration", "2s")
+    said = papertape("paper", "run.toml", "--gateway", address(gateway), "--speed", str(SPEED), "--duration", "4s")
     assert said.status == 0, said.error
     assert "no symbols are named (--symbols AAA,BBB)" in said.out
     assert "passed over here: data, cash" in said.out
@@ -391,20 +412,100 @@ def test_delayed_data_are_taken_on_paper_and_said(
     assert any("delayed" in text for text in notes(only_run(here).record).values())
 
 
-def test_two_runs_at_one_tws_own_their_orders_and_say_what_else_they_see(
-    papertape: Runner, process: Runner, here: Path, start: Callable[..., SimulatedGateway]
+def test_a_run_owns_its_own_orders_and_says_what_else_it_sees(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
 ) -> None:
     strategy_file(here, "buyer")
     gateway = start()
-    common = ("buyer.py", "--gateway", address(gateway), "--symbols", "AAA")
+
+    def somebody_else() -> None:
+        wait_for_order(gateway)
+        buy_as_somebody_else(gateway, "AAA", 7, client_id=2)
+
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(
-            process, "paper", *common, "--client-id", "2", "--duration", "3s", "--set", "quantity=7", "--out", "others"
-        )
-        said = papertape("paper", *common, "--client-id", "1", "--duration", "8s", "--out", "mine")
-        assert other.result().status == 0, other.result().error
+        other = pool.submit(somebody_else)
+        said = at_tws(papertape, gateway, "--symbols", "AAA", "--duration", "40s")
+        other.result()
     assert said.status == 0, said.error
-    mine, theirs = (open_run(next((here / name).iterdir())).record for name in ("mine", "others"))
-    assert mine.fills["quantity"].tolist() == [10.0]
-    assert theirs.fills["quantity"].tolist() == [7.0]
-    assert "not this run's: BUY 7 AAA at 100" in said.out
+    assert "not this run's: BUY 7 AAA at 100 (by hand)" in said.out
+    record = only_run(here).record
+    assert record.fills["quantity"].tolist() == [10.0]
+    assert record.positions["quantity"].tolist() == [10.0]
+
+
+def test_two_runs_trade_beside_each_other_with_client_ids_of_their_own(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    strategy_file(here, "buyer")
+    gateway = start()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(made_run, gateway, here, client_id=2)
+        said = at_tws(papertape, gateway, "--symbols", "AAA")
+        theirs = other.result()
+    assert said.status == 0, said.error
+    mine = only_run(here).record
+    assert mine.fills["quantity"].tolist() == theirs.fills["quantity"].tolist() == [10.0]
+    assert len([each for each in list(gateway.events) if each.what is What.ORDER]) == 2
+
+
+def made_run(gateway: SimulatedGateway, here: Path, *, client_id: int) -> RunRecord:
+    """A run as a program makes it, which is where no signal comes."""
+    settings = LiveSettings(client_id=client_id, speed=SPEED)
+    where = Address(gateway.host, gateway.port)
+    strategy = load_strategy(str(here / "buyer.py"))()
+    now = look_at(where, settings).ts
+    run = make_run(strategy, settings, where, out=here / "others", symbols=["AAA"], now=now, until=now + 8 * NS_PER_S)
+    return run.run()
+
+
+def test_a_run_that_was_stopped_is_resumed_with_what_it_holds(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    strategy_file(here, "buyer")
+    gateway = start()
+    first = at_tws(papertape, gateway, "--symbols", "AAA")
+    assert first.status == 0, first.error
+    said = at_tws(papertape, gateway, "--symbols", "AAA", "--resume", "last")
+    assert said.status == 0, said.error
+    record = only_run(here).record
+    assert record.fills["quantity"].tolist() == [10.0, 10.0]
+    assert notes(record)["resumed"].startswith("resumed once")
+
+
+def test_a_handler_that_blocks_is_said_and_its_run_ends_all_the_same(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    body = "    def act(self, trade):\n        time.sleep(0.8)\n        self.buy(trade.symbol, self.quantity)"
+    strategy_file(here, "buyer", body)
+    said = at_tws(papertape, start(), "--symbols", "AAA")
+    assert said.status == 0, said.error
+    record = only_run(here).record
+    assert "on_trade took more than 50 ms" in notes(record)["slow_handler"]
+    assert record.fills["quantity"].tolist() == [10.0]
+
+
+# --- top movers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder, symbols=12, days=2, seed=7)
+    return folder
+
+
+@pytest.mark.parametrize(("typed", "answer"), [("yes", "open order:"), ("no", "? No.")])
+def test_top_movers_asks_the_person_before_it_buys(
+    papertape: Runner, here: Path, two_days: Path, monkeypatch: pytest.MonkeyPatch, typed: str, answer: str
+) -> None:
+    with terminal(monkeypatch, typed):
+        said = papertape(
+            "paper", "top_movers", "--data", two_days, "--start", "2024-06-04T09:59:55", "--end", "2024-06-04T10:00:10",
+            "--confirm", "ask", "--set", "market_cap_below_millions=none",
+        )  # fmt: skip
+    assert said.status == 0, said.error
+    assert "Buy 100 each of " in said.error
+    record = only_run(here).record
+    assert answer in record.log[-1][1]
+    assert bool(len(record.fills["ts"])) == (typed == "yes")
+    assert [scan.code for scan in record.scans] == ["TOP_PERC_GAIN"]
