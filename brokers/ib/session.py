@@ -142,8 +142,9 @@ class IbSession:
         self._needs_lines = True
         self._was_ready = False
         self._has_valid_id = False
-        self._has_moved = False
-        """Whether an execution came while everything was being told: cash may be of before it, positions of after it."""
+        self._has_moved = (
+            False  # by an execution while everything was told: cash may be of before it, positions of after
+        )
         self._was_asked = False
         """Whether this connection was asked for everything before."""
         self._looks = 0
@@ -207,8 +208,7 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = self.account.now = now
-        if isinstance(record, Execution) and record.request_id == NO_REQUEST:
-            self._has_moved = True
+        self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
         try:
             if type(record) in _TICKS:  # nearly all that comes, and nothing to do with orders or the account
                 if not self.market.receive(record, now):
@@ -286,8 +286,7 @@ class IbSession:
         self._looks += 1
         self._look_again_at = NEVER
         self._deadline = now + self._ns(self.settings.reconcile_s)
-        self._pending = set(Step)
-        self._has_moved = False
+        self._pending, self._has_moved = set(Step), False
         self.orders.begin_reconciling()
         self.account.begin_reconciling()
         self._execution_request = self.take_id()

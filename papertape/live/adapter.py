@@ -146,10 +146,6 @@ class Adapter:
 
     def take(self, records: Sequence[Record]) -> None:
         """Take in what was read, and pass on what follows from it."""
-        self.pass_on(self.hear(records))
-
-    def hear(self, records: Sequence[Record]) -> int:
-        """Take in what was read; :meth:`pass_time` then passes on what follows. Returns the time (UTC ns)."""
         now = self._clock.now()
         for record in records:
             if isinstance(record, CurrentTime):
@@ -158,7 +154,7 @@ class Adapter:
             self._hear(record, now)
             if self.ib.events and isinstance(self.ib.events[-1], events.AccountReady):
                 self.pass_on(now)  # the guard's books begin with the account as it is here, before what comes next
-        return now
+        self.pass_on(now)
 
     def _hear(self, record: Record, now: int) -> None:
         if isinstance(record, HEARD):
@@ -243,7 +239,9 @@ class Adapter:
             items += self._mark(market, now)
         if not self._inbox.put(items) and not self.state.halted:
             self.halt(f"the strategy is more than {self._inbox.most:,} market events behind")
-        if has_marked and self.sequence.is_running:  # the strategy hears of a trip before it hears of the guard's own orders
+        if (
+            has_marked and self.sequence.is_running
+        ):  # the strategy hears of a trip before it hears of the guard's own orders
             self.safeguard.advance(now)
 
     def _mark(self, market: list[Any], now: int) -> list[Item]:
