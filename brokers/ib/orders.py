@@ -299,6 +299,11 @@ class IbOrders:
         entry.change = None
         self._amend(entry, entry.request, text)
 
+    def end_filled(self, entry: Entry) -> None:
+        """TWS calls an order filled and all its executions were heard: it was of what they add up to."""
+        entry.change = None
+        self._amend(entry, _with_quantity(entry.request, entry.filled))
+
     # -- statuses ---------------------------------------------------------------------------------------------
 
     def _order_state(self, record: OrderState) -> None:

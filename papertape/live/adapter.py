@@ -152,6 +152,8 @@ class Adapter:
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
+            if self.ib.events and isinstance(self.ib.events[-1], events.AccountReady):
+                self.pass_on(now)  # the guard's books begin with the account as it is here, before what comes next
         self.pass_on(now)
 
     def _hear(self, record: Record, now: int) -> None:
