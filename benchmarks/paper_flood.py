@@ -67,7 +67,8 @@ def measure(plan: Plan) -> Iterator[Row]:
     busy = (flood.last["cpu_s"] - flood.states[0]["cpu_s"]) / seconds
     note = f"{events:,} were sent, {flood.sent['orders']} orders read; the session took {100 * busy:.0f} % of a core"
     yield Row(f"{what}: events lost", LOST, float(flood.lost), note=note)
-    others = f"{sender}, a durable write of somebody else took {flood.disk_s:.3f} s at most"
+    waited = flood.last["waited_s"] - flood.states[0]["waited_s"]
+    others = f"{sender}, the session's threads waited {waited:.1f} s for a processor, a durable write of somebody else took {flood.disk_s:.3f} s at most"
     end = f"{flood.last['lag_s']:.3f} s at the end; {others}; load of the machine {os.getloadavg()[0]:.1f}"
     yield Row(f"{what}: sent to heard at most", LAG, flood.last["most_lag_s"], note=end)
     quarter = max(1, len(flood.states) // 4)

@@ -187,7 +187,7 @@ class Engine:
             self._answer()
             records = p.adapter.poll(0.2)
             self._owes_answer = self._owes_answer or any(isinstance(each, CurrentTime) for each in records)
-            p.adapter.hear(records)
+            p.adapter.take(records)
             self._play()
             if p.adapter.gateway is None:
                 break

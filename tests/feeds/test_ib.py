@@ -121,7 +121,8 @@ def test_an_event_alone_is_what_it_is_among_others() -> None:
     for event in (trade(1, NOW), quote, bar(3, NOW, NOW + 2), bar(0, NOW, NOW + 2, marks=True)):
         [alone] = make_batches([event], 0)
         [among] = make_batches([event, trade(0, NOW + 5)], 0)
-        for one, many in zip(alone.events()[:9], among.events()[:9], strict=True):
+        pairs: list[tuple[Any, Any]] = list(zip(alone.events()[:9], among.events()[:9], strict=True))
+        for one, many in pairs:
             assert (one.dtype, len(one)) == (many.dtype, 1)
             np.testing.assert_array_equal(one, many[:1])
         assert alone.ends is not None
