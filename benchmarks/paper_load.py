@@ -34,11 +34,11 @@ def play(symbols: int, rate: int, seconds: int) -> None:
     say({"ready": True})
     told = threading.Event()
 
-    def listen() -> None:
+    def wait_for_line() -> None:
         sys.stdin.readline()
         told.set()
 
-    threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=wait_for_line, daemon=True).start()
     desk.serve_until(told.is_set, START_S, "the beginning")
     trades, quotes, late_s = send(desk, peer, symbols, rate, seconds)
     say({"trades": trades, "quotes": quotes, "late_s": late_s, "orders": len(peer.orders)})

@@ -77,13 +77,15 @@ class Book:
 
     ``outside`` counts the fills that do. ``approximate`` names symbols that are marked at a stored price bucket,
     because the window ends or begins in the middle of the run. ``unexplained`` names symbols of which a whole run holds
-    something else in the end than its fills add up to.
+    something else in the end than its fills add up to. ``unpriced`` counts fills whose fee the broker never told: they
+    count without one, as in the run's own result.
     """
 
     symbols: dict[str, SymbolBook]
     outside: int
     approximate: tuple[str, ...]
     unexplained: tuple[str, ...] = ()
+    unpriced: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -184,7 +186,7 @@ def make_book(record: RunRecord, start: int, end: int, grid: Grid) -> Book:
     decisions = _decisions(record, start, end, grid, symbols)
     last_fill: dict[str, tuple[int, float]] = {}
     fills = record.fills
-    outside = 0
+    outside = unpriced = 0
     columns = (fills[name].tolist() for name in ("ts", "symbol", "side", "quantity", "price", "fee", "order"))
     for row, (ts, symbol, side, quantity, price, fee, number) in enumerate(zip(*columns, strict=True)):
         if ts > end:
@@ -198,6 +200,9 @@ def make_book(record: RunRecord, start: int, end: int, grid: Grid) -> Book:
             book.carried += SIGN[side] * amount
             book.start_mark = grid.price(symbol, ts, price)
             continue
+        if math.isnan(fee):
+            unpriced += 1
+            fee = 0.0
         line = FillLine(row, ts, amount, grid.price(symbol, ts, price), grid.whole(fee) * grid.size)
         decision = decisions.get(number)
         if decision is None:
@@ -208,7 +213,7 @@ def make_book(record: RunRecord, start: int, end: int, grid: Grid) -> Book:
     for book in symbols.values():
         for listed in book.decisions.values():
             listed.sort(key=lambda each: (each.ts, each.row))
-    return Book(symbols, outside, approximate, () if outside else _unexplained(record, grid))
+    return Book(symbols, outside, approximate, () if outside else _unexplained(record, grid), unpriced)
 
 
 def _unexplained(record: RunRecord, grid: Grid) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from backtests.compare.inputs import (
     loud_notes,
 )
 from backtests.compare.pairing import Pairing
+from backtests.compare.parity import Parity
 from backtests.definitions import DEFINITIONS, Better, Definition, Unit
 from backtests.metrics import SESSIONS_MIN, daily_returns
 from papertape.core.record import RunRecord
@@ -90,7 +91,8 @@ class Comparison:
 
     ``correlation`` is of daily returns over common sessions, shape (runs, runs); NaN where there are too few.
     ``differences`` are the inputs that are not the same in all runs. ``pairing`` says where two runs of one strategy
-    parted; None with ``pairing_note`` saying why, where there is none.
+    parted; None with ``pairing_note`` saying why, where there is none. ``parity`` is there where two of them are of
+    different modes, as a backtest and a paper run: whether they are the same.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -101,6 +103,7 @@ class Comparison:
     correlation: F8
     pairing: Pairing | None = None
     pairing_note: str = ""
+    parity: Parity | None = None
 
     @property
     def is_short(self) -> bool:
@@ -141,6 +144,7 @@ def make_comparison(
     *,
     pairing: Pairing | None = None,
     pairing_note: str = "",
+    parity: Parity | None = None,
 ) -> Comparison:
     """Compare two runs or more; ``names`` are theirs, unique. Tables that are read: equity and daily."""
     inputs = [inputs_of(record) for record in records]
@@ -181,6 +185,7 @@ def make_comparison(
         correlation=correlations(returns),
         pairing=pairing,
         pairing_note=pairing_note,
+        parity=parity,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backtests.compare.comparison import Comparison, make_comparison, points_for
 from backtests.compare.pairing import TOLERANCE_S, Pairing, pair_runs, why_unpaired
+from backtests.compare.parity import Parity, parity_of
 from papertape.core.errors import ConfigError
 from papertape.core.record import RunRecord
 from papertape.runs import Run, open_run
@@ -35,10 +36,10 @@ def compare(*runs: AnyRun, base: AnyRun | int | None = None, tolerance_s: float 
         raise ConfigError(f"a tolerance of {tolerance_s:g} s: 0 to 86400 is needed")
     points = points_for(len(given)) - 1  # the start is one more
     records = [run if isinstance(run, RunRecord) else load_outline(run, points=points) for run in given]
-    pairing, note = None, ""
+    pairing, note, parity = None, "", None
     if len(given) == 2:
-        pairing, note = _paired(given, records, number, tolerance_s)
-    return make_comparison(records, _names(given), number, pairing=pairing, pairing_note=note)
+        pairing, note, parity = _paired(given, records, number, tolerance_s)
+    return make_comparison(records, _names(given), number, pairing=pairing, pairing_note=note, parity=parity)
 
 
 def _opened(run: AnyRun) -> RunRecord | Path:
@@ -79,15 +80,20 @@ def _names(runs: Sequence[RunRecord | Path]) -> list[str]:
 
 def _paired(
     runs: Sequence[RunRecord | Path], outlines: Sequence[RunRecord], base: int, tolerance_s: float
-) -> tuple[Pairing | None, str]:
-    """The pairing of the base with the other run; the base is a, so that a cause above zero made the other better."""
+) -> tuple[Pairing | None, str, Parity | None]:
+    """The pairing of the base with the other run; the base is a, so that a cause above zero made the other better.
+
+    With it, of runs of different modes, whether they are the same row by row.
+    """
     first, second = base, 1 - base
     reason = why_unpaired(outlines[first], outlines[second])
     if reason:
-        return None, reason
+        return None, reason, None
     full = [run if isinstance(run, RunRecord) else load_record(run) for run in (runs[first], runs[second])]
     reason = why_unpaired(*full)
     if reason:
-        return None, reason
+        return None, reason, None
     names = _names(runs)
-    return pair_runs(full[0], full[1], (names[first], names[second]), tolerance_s=tolerance_s), ""
+    labels = names[first], names[second]
+    parity = parity_of(full[0], full[1], labels) if full[0].mode != full[1].mode else None
+    return pair_runs(full[0], full[1], labels, tolerance_s=tolerance_s), "", parity

@@ -22,6 +22,7 @@ from backtests.compare.content import (
 )
 from backtests.compare.pairing import Pairing
 from backtests.compare.pairing_tables import causes_table, counts_text, decisions_table, fills_table, symbols_table
+from backtests.compare.parity import parity_table
 from backtests.report.clock import Clock, make_clock
 from backtests.report.page import Page, Section, empty_tables_html, escaped, joined, script_json, warnings_html
 from backtests.report.palette import SERIES
@@ -183,7 +184,9 @@ def _pairing(page: Page, comparison: Comparison) -> Section:
         note = comparison.pairing_note
         body = f'<p class="card">Not paired: {escaped(note)}.</p>' if note else ""
         return Section("pairing", "Pairing", body)
-    tables = (causes_table(pairing), symbols_table(pairing), fills_table(pairing), decisions_table(pairing))
+    tables = [causes_table(pairing), symbols_table(pairing), fills_table(pairing), decisions_table(pairing)]
+    if comparison.parity is not None:
+        tables.insert(0, parity_table(comparison.parity))
     filled = joined(page.table(each) for each in tables if each.rows)
     return Section(
         "pairing",

@@ -198,6 +198,9 @@ def _notes(labels: tuple[str, str], books: tuple[Book, Book], fills: Columns, wi
         if book.outside:
             some = "1 fill" if book.outside == 1 else f"{book.outside:,} fills"
             notes.append(f"{label} has {some} outside the common window: its result here is that of the window")
+        if book.unpriced:
+            some = "1 fill" if book.unpriced == 1 else f"{book.unpriced:,} fills"
+            notes.append(f"{label} has {some} whose fee was never told: counted without one")
         if book.approximate:
             names = ", ".join(book.approximate[:5]) + (", ..." if len(book.approximate) > 5 else "")
             notes.append(f"{label} goes on beyond the window: marked at the last price stored before its ends: {names}")

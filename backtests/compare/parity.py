@@ -69,15 +69,18 @@ class Parity:
 
 
 def parity_of(a: RunRecord, b: RunRecord, labels: tuple[str, str] = ("a", "b")) -> Parity:
-    """Hold two runs against each other, row by row in the order of happening."""
-    counts: list[int] = []
+    """Hold two runs against each other, row by row in the order of happening, over the time that both played."""
+    first, last = max(a.start, b.start) // NS_PER_S, min(a.end, b.end) // NS_PER_S
+    counts: dict[str, int] = {}
     found: list[Difference] = []
     for table, rows_of in _TABLES.items():
-        rows = [list(rows_of(record)) for record in (a, b)]
-        counts.append(max(map(len, rows)))
+        rows = [[row for row in rows_of(record) if first <= row["ts"] <= last] for record in (a, b)]
+        counts[table] = max(map(len, rows))
         for number, (one, other) in enumerate(itertools.zip_longest(*rows), 1):
             found += _differences(table, number, one, other)
-    return Parity(*labels, *counts, tuple(found))
+    return Parity(
+        *labels, counts["orders"], counts["fills"], counts["guard"], counts["refusals"], differences=tuple(found)
+    )
 
 
 def _differences(table: str, number: int, a: Row | None, b: Row | None) -> Iterator[Difference]:
@@ -153,9 +156,10 @@ _TABLES: Mapping[str, Callable[[RunRecord], Iterator[Row]]] = {
 
 
 def parity_text(parity: Parity) -> str:
-    """One line: what was compared, and how many values differ."""
+    """One line: whether they are the same, what was compared, and how many values differ."""
+    verdict = "the same, no difference in quantity, price, fee or second" if parity.is_same else "not the same"
     compared = (
-        f"{parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard, "
+        f"{verdict}: {parity.orders:,} orders, {parity.fills:,} fills, {parity.guard_events:,} events of the guard, "
         f"{parity.refusals:,} refusals"
     )
     return f"{compared}, one by one, times to the second: differences: {len(parity.differences):,}"

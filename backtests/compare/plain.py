@@ -7,6 +7,7 @@ from typing import Any
 from backtests.compare.comparison import ComparedRun, Comparison
 from backtests.compare.content import warning_texts
 from backtests.compare.pairing import Match, Pairing
+from backtests.compare.parity import ROWS_MAX, Parity
 from papertape.runs import iso_utc
 from papertape.store import plain
 
@@ -33,6 +34,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "correlation_of_daily_returns": comparison.correlation.tolist(),
         "pairing": None if comparison.pairing is None else _pairing(comparison.pairing),
         "not_paired_because": comparison.pairing_note or None,
+        "row_by_row": None if comparison.parity is None else _parity(comparison.parity),
     }
     result: dict[str, Any] = plain(found)
     return result
@@ -81,4 +83,19 @@ def _pairing(pairing: Pairing) -> dict[str, Any]:
         },
         **counts,
         "notes": pairing.notes,
+    }
+
+
+def _parity(parity: Parity) -> dict[str, Any]:
+    listed = [
+        {"table": each.table, "row": each.row, "value": each.column, "first": each.a, "second": each.b}
+        for each in parity.differences[:ROWS_MAX]
+    ]
+    return {
+        "orders": parity.orders,
+        "fills": parity.fills,
+        "guard_events": parity.guard_events,
+        "refusals": parity.refusals,
+        "differences": len(parity.differences),
+        "first_differences": listed,
     }

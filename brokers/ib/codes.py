@@ -317,3 +317,23 @@ def farm_name(text: str) -> str:
     """The farm that a notice names ("Market data farm connection is OK:usfarm"); empty where it names none."""
     _, colon, name = text.rpartition(":")
     return name.strip() if colon else ""
+
+
+def advice(code: int, text: str) -> str:
+    """What a person can change where TWS answers so, as the names of TWS's own settings; empty where nothing is known.
+
+    Names are those of TWS 10.x; that a read-only TWS answers orders with 321 is from users' reports.
+    """
+    lower = text.lower()
+    return next((what for each, part, what in _ADVICE if each == code and part in lower), "")
+
+
+_ADVICE = (
+    (321, "read-only", 'in TWS, Global Configuration > API > Settings, switch off "Read-Only API"'),
+    (354, "", "live data need a subscription in IB's Client Portal; --delayed takes delayed ones"),
+    (10089, "", "live data for the API need a subscription in IB's Client Portal; --delayed takes delayed ones"),
+    (10168, "", "delayed data are not switched on: --delayed takes them"),
+    (10197, "", "another login of this user takes the data: end it, or let it have none"),
+    (200, "", "check the symbol; --symbols and subscribe() take US stocks as TWS spells them, as BRK B"),
+)
+"""(code, part of the text, advice)."""

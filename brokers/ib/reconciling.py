@@ -80,8 +80,12 @@ class ToldOrders:
         name = f"order {entry.number} ({entry.order_ref})"
         done = self.completed.get(entry.order_ref)
         if done is not None:
+            if done.filled == done.filled:
+                orders.claim(entry, done.filled)
+            if entry.status.is_final:
+                return []
             status = _COMPLETED.get(done.status, OrderStatus.CANCELLED)
-            if status is OrderStatus.FILLED or done.filled > entry.filled + DUST:
+            if status is OrderStatus.FILLED or done.filled > entry.filled + entry.busted + DUST:
                 ours = f"{entry.filled:g} of {entry.request.quantity:g} filled"
                 return [Difference(name, ours, f"{done.status}, by executions that it does not tell")]
             if status is OrderStatus.REJECTED and (entry.filled > 0.0 or entry.request.tif in KILLED):

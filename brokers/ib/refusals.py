@@ -34,7 +34,8 @@ def take(orders: IbOrders, entry: Entry, record: ErrorMessage) -> None:
 
 
 def _text(record: ErrorMessage) -> str:
-    return f"{record.code}: {record.text}"
+    advice = codes.advice(record.code, record.text)
+    return f"{record.code}: {record.text}" + (f" ({advice})" if advice else "")
 
 
 def _cancelled(orders: IbOrders, entry: Entry, record: ErrorMessage) -> None:

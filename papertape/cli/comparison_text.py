@@ -18,6 +18,7 @@ from backtests.compare.content import (
 )
 from backtests.compare.pairing import Pairing
 from backtests.compare.pairing_tables import counts_text, symbols_table
+from backtests.compare.parity import parity_table, parity_text
 from backtests.definitions import NOT_AVAILABLE, Definition, Unit
 from backtests.report.cells import amount_text
 from papertape.cli.text import INDENT, WIDTH, clean, heading, table, warn, wrapped
@@ -26,6 +27,8 @@ from papertape.moments import time_text
 COLUMNS_MAX = 4
 """Most runs that fit beside each other as columns."""
 ROWS_OF_MANY = 200
+PARITY_ROWS = 10
+"""Values listed that are not the same in a backtest and a paper run."""
 CUT = 26
 """Width that a value in a table of inputs is cut to."""
 
@@ -41,6 +44,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     beside = _metrics_of_few(comparison) if len(runs) <= COLUMNS_MAX else []
     few = bool(beside) and all(_width(line) <= WIDTH for line in beside)
     sections = [
+        _row_by_row(comparison),
         _list_of_few(comparison) if few else [],
         beside if few else _metrics_of_many(comparison),
         _inputs(comparison),
@@ -217,6 +221,18 @@ def _daily(comparison: Comparison) -> list[str]:
             text += ": too few sessions in common"
         lines += wrapped(f"{run.label}  {text}", rest="    ")
     return lines
+
+
+def _row_by_row(comparison: Comparison) -> list[str]:
+    """Whether runs of two modes are the same, and the first values in which they are not."""
+    parity = comparison.parity
+    if parity is None:
+        return []
+    lines = wrapped(parity_text(parity), rest="    ")
+    found = parity_table(parity)
+    rows = [[clean(cell.text)[:CUT] for cell in row] for row in found.rows[:PARITY_ROWS]]
+    titles = ["table", "row", "value", *(_label(comparison, name) for name in (parity.a, parity.b))]
+    return [*lines, *table(titles, rows, left=("table", "value"))] if rows else lines
 
 
 def _paired(comparison: Comparison) -> list[str]:

@@ -63,7 +63,8 @@ def live(
     It needs --gateway and --account, and the account's id typed again on a terminal; unattended, a file that was armed
     with --write-arm for this very strategy, parameters, limits and account. Delayed data are refused unless --delayed.
 
-    Ctrl-C ends the run in order. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
+    Ctrl-C ends the run in order, a second one at once. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard
+    tripped, the run was halted, or its connection was lost for good.
     """
     from papertape.cli.arm import arm_run
     from papertape.cli.trading import trade

@@ -83,7 +83,8 @@ def paper(
     the strategy: the same orders, fills and fees as in a backtest of these data. With --gateway 127.0.0.1:7497 it trades on
     the paper account of TWS. Options can also stand in a TOML file, in its section [live].
 
-    Ctrl-C ends the run in order. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard tripped.
+    Ctrl-C ends the run in order, a second one at once. Exit status: 0 done, 2 a mistake that you can mend, 3 the guard
+    tripped, the run was halted, or its connection was lost for good.
     """
     from papertape.cli.trading import trade
     from papertape.cli.trading_options import read_options

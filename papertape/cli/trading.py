@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from papertape.cli.backtest import GUARD_TRIPPED, make_strategy
 from papertape.cli.trading_options import Trading, end_time
@@ -81,9 +81,11 @@ def _opening_of_simulated(trading: Trading, gateway: SimulatedGateway, tape: Tap
 def _on_tws(trading: Trading, strategy: Strategy) -> int:
     """A run at TWS or IB Gateway. Everything that could refuse it comes before anything of it is made."""
     from gateway.assembly import parse_speed
+    from papertape.core.folders import state_folder
     from papertape.live.arming import check_arm, check_terminal, confirm_account
     from papertape.live.assembly import make_run
     from papertape.live.preflight import look_at
+    from papertape.live.resume import find_resumable, resume_run
     from papertape.live.settings import Address
 
     live = trading.config.live
@@ -96,15 +98,26 @@ def _on_tws(trading: Trading, strategy: Strategy) -> int:
         check_arm(Path(live.arm), settings.account, fingerprint_of(trading, strategy))
     elif trading.mode is Mode.LIVE:
         check_terminal()
+    if trading.resume is not None:
+        find_resumable(trading.resume, Path(trading.job.out))
     found = look_at(address, settings)
     until = end_time(trading, found.ts, _zone(settings.calendar))
     _say(trading, _opening_at_tws(trading, strategy, address, found))
     if trading.mode is Mode.LIVE and live.arm is None:
         confirm_account(settings.account)
-    run = make_run(
-        strategy, replace(settings, account=found.account), address, out=Path(trading.job.out),
-        symbols=trading.job.symbols, now=found.ts, until=until, confirm=None if questions is None else questions.ask,
-    )  # fmt: skip
+    out = Path(trading.job.out)
+    common: dict[str, Any] = {
+        "symbols": trading.job.symbols,
+        "now": found.ts,
+        "until": until,
+        "confirm": None if questions is None else questions.ask,
+        "locks": state_folder(),
+    }
+    settings = replace(settings, account=found.account)
+    if trading.resume is None:
+        run = make_run(strategy, settings, address, out=out, **common)
+    else:
+        run = resume_run(find_resumable(trading.resume, out), strategy, settings, address, **common)
     return execute(trading, run, strategy, questions)
 
 

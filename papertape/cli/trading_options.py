@@ -71,6 +71,11 @@ def read_options(mode: Mode, strategy: str, values: Mapping[str, Any]) -> Tradin
     if not is_simulated:
         _refuse_simulated(values)
     _check(mode, config)
+    if is_simulated and values.get("resume") is not None:
+        raise ConfigError(
+            "a simulated market begins anew with each run; --resume is for a run at TWS, or at papertape sim --store FILE, "
+            "with --gateway HOST:PORT"
+        )
     data = config.data or ([_sample()] if is_simulated else ["-"])
     passed_over = [] if is_simulated else [name for name in _OF_THE_SIMULATED if getattr(config, name, None)]
     return Trading(

@@ -91,7 +91,8 @@ class Reply:
     """The answer to a request: a value for each symbol that has one, and the symbols that have none.
 
     It reads as a mapping of symbol to value, over the symbols that arrived, in the order of asking.
-    ``value`` is the answer where it is not one for each symbol (a scan, a yes or no).
+    ``value`` is the answer where it is not one for each symbol (a scan, a yes or no). ``if await self.confirm(...)`` asks
+    for a yes.
     """
 
     request: Request
@@ -110,6 +111,10 @@ class Reply:
 
     def __len__(self) -> int:
         return len(self.by_symbol)
+
+    def __bool__(self) -> bool:
+        """The answer to a question is true where it is yes; else whether anything arrived."""
+        return bool(self.value) if self.value is not None else bool(self.by_symbol)
 
     def get(self, symbol: str, default: Any = None) -> Any:
         """The symbol's value, or ``default`` where none arrived."""

@@ -219,9 +219,11 @@ class Adapter:
         self.supervisor.sync()
         items: list[Item] = []
         market: list[Any] = []
+        has_marked = False
         for event in happened:
             if isinstance(event, _MARKET):
                 market.append(event)
+                has_marked = True
                 continue
             if market:
                 items += self._mark(market, now)
@@ -235,6 +237,10 @@ class Adapter:
             items += self._mark(market, now)
         if not self._inbox.put(items) and not self.state.halted:
             self.halt(f"the strategy is more than {self._inbox.most:,} market events behind")
+        if (
+            has_marked and self.sequence.is_running
+        ):  # the strategy hears of a trip before it hears of the guard's own orders
+            self.safeguard.advance(now)
 
     def _mark(self, market: list[Any], now: int) -> list[Item]:
         """Mark the account on market events; a trip comes before the event that crossed."""
@@ -249,8 +255,6 @@ class Adapter:
                 items.append(part(batch, 0, trip.at))
             items += self._tripped(trip, now)
             items.append(part(batch, trip.at, len(batch)))
-        if self.sequence.is_running:
-            self.safeguard.advance(now)
         return items
 
     def _tripped(self, trip: Trip | None, now: int) -> list[Item]:
@@ -393,10 +397,6 @@ class Adapter:
         if not self._has_begun:
             return Refused("connection", "the account is not known yet")
         return None
-
-    def stale(self, now: int) -> list[str]:
-        """Symbols of what the account holds that have no fresh data."""
-        return self.submission.stale(now)
 
     def _cancel_asked(self, ask: asks.CancelOrder, now: int) -> None:
         self.submission.cancel(ask.number, Reason(ask.reason), now)

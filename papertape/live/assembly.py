@@ -106,15 +106,12 @@ class LiveRun:
 
     def close(self, began: float) -> RunRecord:
         """Save what there is of the run and let go of its journal and locks; returns the record."""
-        try:
+        with contextlib.ExitStack() as last:  # each of these happens whatever becomes of the others
+            last.callback(self.claim.release)
+            last.callback(self.parts.journal.close)
+            last.callback(self._note_rest)
             record = self.record(began)
             save_into(record, self.folder)
-        finally:
-            try:
-                self._note_rest()
-                self.parts.journal.close()
-            finally:
-                self.claim.release()
         return record
 
     @property
@@ -198,7 +195,8 @@ class LiveRun:
         return make_record(parts, keep_prices=True, began=began)
 
     def _notes(self) -> list[Note]:
-        notes = list(self.notes) + data_notes(self.parts.adapter.ib.market.describe())
+        notes = [*self.notes]
+        notes += data_notes(self.parts.adapter.ib.market.describe(), delayed=self.settings.delayed)
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
         if self.engine.remaining:

@@ -293,9 +293,15 @@ class Engine:
             p.adapter.halt(self.why, cancels=False)
         if self.cancels:
             p.adapter.cancel_all()
-            self._turn_until(lambda: not p.adapter.ib.orders.working(), END_S)
+        if p.side.has_begun:  # a connection that is down now may come back in time to tell what has happened
+            self._turn_until(self._is_settled, END_S)
         if self._strategy_done.is_set():  # what came in the meantime is part of the record
             p.side.play(p.inbox.take(), p.clock.now())
+
+    def _is_settled(self) -> bool:
+        """Whether what TWS knows is known here, and nothing works that was to end."""
+        ib = self.parts.adapter.ib
+        return ib.state is LinkState.READY and not (self.cancels and ib.orders.working())
 
     def _turn_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

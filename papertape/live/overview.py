@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from brokers.ib.events import LinkState
-from papertape.core.model import NS_PER_S, OrderType, TimeInForce
+from brokers.ib.events import Event, LinkState, OrderChanged
+from papertape.core.model import NS_PER_S, OrderStatus, OrderType, TimeInForce
 from papertape.live.status import (
     DataLine,
     FillLine,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 BLOCKING_S = 0.25
 """A handler that runs for so long is shown as one that blocks."""
+ENDS_MOST = 200
+_ENDED_BY_TWS = (OrderStatus.REJECTED, OrderStatus.CANCELLED)
 _KINDS = (("connection", LogKind.LINK), ("guard", LogKind.GUARD), ("halted", LogKind.HALT), ("order", LogKind.ORDER))
 
 
@@ -38,6 +41,7 @@ class Overview:
     def __init__(self, run: LiveRun) -> None:
         self._run = run
         self._log = Log()
+        self._ends: deque[OrderChanged] = deque(maxlen=ENDS_MOST)
         self._fills = 0
         self._told = 0
         self._lines = 0
@@ -112,9 +116,20 @@ class Overview:
             return RunState.HALTED
         return RunState.RUNNING if run.parts.adapter.ib.state is LinkState.READY else RunState.STARTING
 
+    def heard(self, happened: Sequence[Event]) -> None:
+        """What has happened: orders that TWS did not take, or that it ended, are said with its words."""
+        for event in happened:
+            if isinstance(event, OrderChanged) and event.text and event.status in _ENDED_BY_TWS:
+                self._ends.append(event)
+
+    def _new_ends(self) -> Iterator[tuple[int, LogKind, str]]:
+        while self._ends:
+            event = self._ends.popleft()
+            yield event.ts, LogKind.ORDER, f"order {event.number} {event.status.name.lower()}: {event.text}"
+
     def _collect(self) -> None:
         """New fills, notices and lines of the strategy go to the log, in the order of their times."""
-        found = [*self._new_lines(), *self._new_notices(), *self._new_fills()]
+        found = [*self._new_notices(), *self._new_lines(), *self._new_fills(), *self._new_ends()]
         for ts, kind, text in sorted(found, key=lambda line: line[0]):
             self._log.add(ts, kind, text)
 

@@ -28,8 +28,11 @@ _KINDS: Mapping[DataKind, tuple[str, Severity]] = {
 }
 
 
-def data_notes(described: Mapping[str, tuple[DataKind, TradeSource, str]]) -> list[Note]:
-    """Where prices came from, a note for each kind and source. ``described`` is of all symbols that were watched."""
+def data_notes(described: Mapping[str, tuple[DataKind, TradeSource, str]], *, delayed: bool) -> list[Note]:
+    """Where prices came from, a note for each kind and source. ``described`` is of all symbols that were watched.
+
+    ``delayed``: whether delayed data would have been taken.
+    """
     groups: dict[tuple[DataKind, TradeSource], list[str]] = defaultdict(list)
     for symbol, (kind, source, _) in described.items():
         if kind in _KINDS:
@@ -38,6 +41,11 @@ def data_notes(described: Mapping[str, tuple[DataKind, TradeSource, str]]) -> li
     if not described:
         text = "no instrument was followed: name --symbols, or have the strategy subscribe or scan"
         notes.append(Note("no_data", text, Severity.WARNING))
+    if not delayed and any(kind is DataKind.NONE and "elayed" in said for kind, _, said in described.values()):
+        text = (
+            "live data for the API need a subscription (IB's Client Portal); delayed ones are traded on with --delayed"
+        )
+        notes.append(Note("delayed_refused", text, Severity.WARNING))
     for (kind, source), symbols in sorted(groups.items()):
         text, severity = _KINDS[kind]
         via = "" if kind is DataKind.NONE else f", {_SOURCES[source]}"

@@ -35,11 +35,12 @@ class Watching:
         record: str | None = None,
     ) -> None:
         self._run = run
+        self._recorder = None if record is None else _recorder(run, Path(record))
+        self._notifier = None if notify is None else Notifier(parse_target(notify))
         self._lock = RunFolderLock(run.folder)
         self._control = Control(self._lock)
         self._overview = Overview(run)
         self.screen = None if is_silent else open_screen(plain=is_plain)
-        self._notifier = None if notify is None else Notifier(parse_target(notify))
         self.said: list[str] = []
         """What is to be said at the end: recordings and notifications that failed."""
         self._shown_s = 0.0
@@ -48,7 +49,6 @@ class Watching:
         self._said_working = -1
         self._link = LinkState.READY
         self._was_tripped = self._was_halted = self._was_mismatched = False
-        self._recorder = None if record is None else _recorder(run, Path(record))
 
     def look(self) -> None:
         """Hear a halt; show, tell and notify where it is time for it."""
@@ -112,13 +112,13 @@ class Watching:
         )  # fmt: skip
 
     def heard(self, happened: Sequence[Event], now: int) -> None:
-        """What has happened, for the recorder."""
+        """What has happened, for the recorder and the person."""
+        self._overview.heard(happened)
         if self._recorder is not None:
             self._recorder.put(happened)
 
     def __enter__(self) -> Self:
-        if self._recorder is not None:
-            self._run.parts.adapter.observe = self.heard
+        self._run.parts.adapter.observe = self.heard
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -14,15 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from backtests.compare.opening import compare
+from backtests.compare.plain import comparison_json
 from backtests.settings import Settings
 from feeds.lean import import_lean
 from feeds.load import DataOptions, load_tape
 from gateway.scenario import Scenario
+from papertape.cli.comparison_text import comparison_lines
 from papertape.core.guard import GuardSettings
 from papertape.core.model import OrderStatus
 from papertape.core.record import RunRecord
 from papertape.core.series import Tape
 from papertape.live.settings import TradesFrom
+from papertape.store import save_run
 from strategies.tick_momentum import TickMomentum
 from strategies.top_movers import TopMovers
 from tests.e2e.clockwork import Clockwork
@@ -56,13 +60,11 @@ def assert_same(both: Paired, orders: int) -> None:
 
 
 @pytest.mark.parametrize("trades", list(TradesFrom), ids=str)
-def test_tick_momentum_is_the_same_with_each_source_of_trades(
-    sample: Tape, tmp_path: Path, trades: TradesFrom
-) -> None:
+def test_tick_momentum_is_the_same_with_each_source_of_trades(sample: Tape, tmp_path: Path, trades: TradesFrom) -> None:
     def make() -> TickMomentum:
-        return TickMomentum(up=0.0003, down=0.0003, top=3, price_above=5, scan_at="09:31")
+        return TickMomentum(up=0.0002, down=0.0002, top=3, price_above=5, scan_at="09:31")
 
-    both = play_both(make, sample, minutes("09:30", "09:36"), tmp_path, trades=trades)
+    both = play_both(make, sample, minutes("09:30", "09:34"), tmp_path, trades=trades)
     assert_same(both, orders=100)
     said = " ".join(note.text for note in both.paper.notes if note.code.startswith("data_"))
     assert ("RTVolume" in said) is (trades is TradesFrom.RT_VOLUME)
@@ -78,15 +80,15 @@ def test_orders_that_rest_and_fill_in_parts_are_the_same(
     assert {"MARKET", "LIMIT", "STOP", "STOP_LIMIT", "TRAIL"} <= counts(both.paper, "type").keys()
     assert counts(both.paper, "status").keys() >= {OrderStatus.FILLED.name, OrderStatus.CANCELLED.name}
     assert len(both.paper.fills["ts"]) > len(set(both.paper.fills["order"].tolist())), "some fill in parts"
-    said = [note.text for note in both.paper.notes if note.code.startswith("data_")]
-    assert {text.rpartition(" ")[2] for text in said} == sources, "three instruments tick by tick, and those beyond"
+    said = {note.code.rpartition("_")[2] for note in both.paper.notes if note.code.startswith("data_")}
+    assert said == sources, "three instruments tick by tick, and those beyond"
 
 
 def test_top_movers_is_the_same_on_the_sample(sample: Tape, tmp_path: Path) -> None:
     def make() -> TopMovers:
-        return TopMovers(market_cap_below_millions=None, scan_at="09:33", exit_at="09:36")
+        return TopMovers(market_cap_below_millions=None, scan_at="09:32", exit_at="09:33:30")
 
-    both = play_both(make, sample, minutes("09:30", "09:37"), tmp_path)
+    both = play_both(make, sample, minutes("09:30", "09:34"), tmp_path)
     assert_same(both, orders=2)
     assert log_of(both.paper) == log_of(both.backtest)
 
@@ -203,3 +205,34 @@ def test_with_the_oldest_client_runs_are_the_same_too() -> None:
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stdout[-3_000:] + ran.stderr[-1_000:]
     assert "3 passed" in ran.stdout
+
+
+# --- what the user sees -----------------------------------------------------------------------------------------------
+
+
+def test_papertape_compare_says_of_a_paper_run_and_its_backtest_that_nothing_differs(
+    sample: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = minutes("09:30", "09:30:40")
+    both = play_both(Clockwork, sample, settings, tmp_path / "paper")
+    (paper,) = (tmp_path / "paper").iterdir()
+    backtest = save_run(both.backtest, tmp_path / "backtest")
+    comparison = compare(backtest, paper)
+    assert comparison.parity is not None
+    assert comparison.parity.is_same
+    assert comparison.parity.orders == len(both.backtest.orders["ts"]) > 50
+    text = " ".join(" ".join(comparison_lines(comparison)).split())
+    assert "times to the second: differences: 0" in text
+    assert "differences: 0" in comparison.to_html()
+    assert comparison_json(comparison)["row_by_row"]["differences"] == 0
+
+
+def test_papertape_compare_lists_what_differs(sample: Tape, tmp_path: Path) -> None:
+    fault = Scenario.parse(FAULTS["a commission is dropped"], "test")
+    both = play_both(Clockwork, sample, minutes("09:30", "09:30:40"), tmp_path / "paper", scenario=fault)
+    comparison = compare(both.backtest, both.paper)
+    text = "\n".join(comparison_lines(comparison))
+    assert "differences: 0" not in " ".join(text.split())
+    assert any(line.split()[:3] == ["orders", "5", "fee"] for line in text.splitlines()), text
+    assert comparison.parity is not None
+    assert comparison_json(comparison)["row_by_row"]["differences"] == len(comparison.parity.differences) > 0

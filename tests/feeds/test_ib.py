@@ -121,8 +121,9 @@ def test_an_event_alone_is_what_it_is_among_others() -> None:
     for event in (trade(1, NOW), quote, bar(3, NOW, NOW + 2), bar(0, NOW, NOW + 2, marks=True)):
         [alone] = make_batches([event], 0)
         [among] = make_batches([event, trade(0, NOW + 5)], 0)
-        pairs: list[tuple[Any, Any]] = list(zip(alone.events()[:9], among.events()[:9], strict=True))
-        for one, many in pairs:
+        one: Any
+        many: Any
+        for one, many in zip(alone.events()[:9], among.events()[:9], strict=True):
             assert (one.dtype, len(one)) == (many.dtype, 1)
             np.testing.assert_array_equal(one, many[:1])
         assert alone.ends is not None

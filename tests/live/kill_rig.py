@@ -193,5 +193,3 @@ def check_agrees(saved: Saved, result: Mapping[str, Any], folder: Path) -> None:
     assert held == result["positions"] == result["guarded_positions"]
     assert abs(saved.balances.get("USD", CASH) - result["cash"]) < 1e-6
     assert abs(saved.balances.get("USD", CASH) - result["guarded_cash"]) < 0.02, "TWS tells cash in cents"
-
-
