@@ -79,8 +79,8 @@ def measure(plan: Plan) -> Iterator[Row]:
     yield Row(
         f"{what}: resident memory, last quarter against first", MEMORY, 100.0 * (later / begin - 1.0), played, note
     )
-    seconds = plan.size(15, 5)
-    flood = run(plan, rate, seconds, blocks=rate)
+    seconds = plan.size(15, 3)
+    flood = run(plan, rate, seconds, blocks=rate // 4)
     played = (Timing("sent in", (float(seconds),), rate * seconds),)
     what = f"the same for {seconds} s, with a handler that once takes 2 s"
     guarded = f"the guard marked {flood.guarded:,} events meanwhile"
