@@ -33,8 +33,7 @@ from papertape.core.watching import Watchlist
 
 DAY_NS = 86_400 * NS_PER_S
 BAR = int(EventKind.BAR)
-END = Stop.END
-TRIP = Stop.TRIP
+END, TRIP = Stop.END, Stop.TRIP
 
 
 class Session:
