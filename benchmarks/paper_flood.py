@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gateway_load import Running, started
-from benchmarks.measure import Bound, Direction, Plan, Row
+from benchmarks.measure import Bound, Direction, Plan, Row, Timing
 from benchmarks.paper_latency import COMMIT_BYTES, NEEDS, has_client
 from benchmarks.paper_ticks import Disk
 from papertape.live.control import ask_to_halt, seen_runs, wait_for_answers
@@ -63,25 +63,30 @@ def measure(plan: Plan) -> Iterator[Row]:
         return
     flood = run(plan, rate, seconds, blocks=0)
     events = flood.sent["trades"] + flood.sent["quotes"]
+    played = (Timing("sent in", (float(seconds),), events),)
     sender = f"the sender itself was {flood.sent['late_s']:.3f} s late at most"
     busy = (flood.last["cpu_s"] - flood.states[0]["cpu_s"]) / seconds
     note = f"{events:,} were sent, {flood.sent['orders']} orders read; the session took {100 * busy:.0f} % of a core"
-    yield Row(f"{what}: events lost", LOST, float(flood.lost), note=note)
-    others = f"{sender}, a durable write of somebody else took {flood.disk_s:.3f} s at most"
+    yield Row(f"{what}: events lost", LOST, float(flood.lost), played, note)
+    waited = flood.last["waited_s"] - flood.states[0]["waited_s"]
+    others = f"{sender}, the session's threads waited {waited:.1f} s for a processor, a durable write of somebody else took {flood.disk_s:.3f} s at most"
     end = f"{flood.last['lag_s']:.3f} s at the end; {others}; load of the machine {os.getloadavg()[0]:.1f}"
-    yield Row(f"{what}: sent to heard at most", LAG, flood.last["most_lag_s"], note=end)
+    yield Row(f"{what}: sent to heard at most", LAG, flood.last["most_lag_s"], played, end)
     quarter = max(1, len(flood.states) // 4)
     begin = max(each["rss"] for each in flood.states[:quarter])
     later = max(each["rss"] for each in flood.states[-quarter:])
     note = f"{begin / 1e6:.0f} MB in the first quarter, {later / 1e6:.0f} MB in the last"
-    yield Row(f"{what}: resident memory, last quarter against first", MEMORY, 100.0 * (later / begin - 1.0), note=note)
-    seconds = plan.size(15, 5)
-    flood = run(plan, rate, seconds, blocks=rate)
+    yield Row(
+        f"{what}: resident memory, last quarter against first", MEMORY, 100.0 * (later / begin - 1.0), played, note
+    )
+    seconds = plan.size(15, 3)
+    flood = run(plan, rate, seconds, blocks=rate // 4)
+    played = (Timing("sent in", (float(seconds),), rate * seconds),)
     what = f"the same for {seconds} s, with a handler that once takes 2 s"
     guarded = f"the guard marked {flood.guarded:,} events meanwhile"
     caught = f"{flood.last['most_lag_s']:.3f} s late at most, {flood.last['lag_s']:.3f} s at the end"
-    yield Row(f"{what}: events lost", LOST, float(flood.lost), note=f"{guarded}; {caught}")
-    yield Row(f"{what}: a halt asked for meanwhile, until it is confirmed", HALT, flood.halt_s)
+    yield Row(f"{what}: events lost", LOST, float(flood.lost), played, f"{guarded}; {caught}")
+    yield Row(f"{what}: a halt asked for meanwhile, until it is confirmed", HALT, flood.halt_s, played)
 
 
 def run(plan: Plan, rate: int, seconds: int, blocks: int) -> Flood:
