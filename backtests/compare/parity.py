@@ -17,6 +17,7 @@ from backtests.report.cells import words
 from backtests.report.parts import Align, Column, Table, from_columns
 from papertape.core.model import NS_PER_S, OrderStatus
 from papertape.core.record import Columns, GuardEvent, RunRecord
+from papertape.core.state import REASON_TEXT, Reason
 from papertape.moments import time_text
 
 ROWS_MAX = 200
@@ -32,6 +33,8 @@ _ORDER_COLUMNS = (
 _FILL_COLUMNS = ("ts", "order", "symbol", "side", "quantity", "price", "fee")
 _WORKS = "WORKS"
 """An order that worked when a run ended: TWS may call that one thing and the fill model another."""
+_AT_THE_END = REASON_TEXT[Reason.RUN_ENDED]
+"""Why it was cancelled then, where the run was told to cancel what works."""
 
 _REFUSED = "refused"
 """Refusals are a table of their own: a strategy may be refused while a broker still confirms what a trip cancels."""
@@ -71,14 +74,16 @@ class Parity:
 def parity_of(a: RunRecord, b: RunRecord, labels: tuple[str, str] = ("a", "b")) -> Parity:
     """Hold two runs against each other, row by row in the order of happening, over the time that both played."""
     first, last = max(a.start, b.start) // NS_PER_S, min(a.end, b.end) // NS_PER_S
-    counts: list[int] = []
+    counts: dict[str, int] = {}
     found: list[Difference] = []
     for table, rows_of in _TABLES.items():
         rows = [[row for row in rows_of(record) if first <= row["ts"] <= last] for record in (a, b)]
-        counts.append(max(map(len, rows)))
+        counts[table] = max(map(len, rows))
         for number, (one, other) in enumerate(itertools.zip_longest(*rows), 1):
             found += _differences(table, number, one, other)
-    return Parity(*labels, *counts, tuple(found))
+    return Parity(
+        labels[0], labels[1], counts["orders"], counts["fills"], counts["guard"], counts["refusals"], tuple(found)
+    )
 
 
 def _differences(table: str, number: int, a: Row | None, b: Row | None) -> Iterator[Difference]:
@@ -120,8 +125,9 @@ def _rows(columns: Columns, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
 
 
 def _orders(record: RunRecord) -> Iterator[Row]:
-    for row in _rows(record.orders, _ORDER_COLUMNS):
-        if not OrderStatus[row["status"]].is_final:
+    reasons = record.orders["reason"].tolist()
+    for row, reason in zip(_rows(record.orders, _ORDER_COLUMNS), reasons, strict=True):
+        if not OrderStatus[row["status"]].is_final or reason == _AT_THE_END:
             row["status"] = _WORKS
         yield row
 
