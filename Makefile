@@ -95,7 +95,7 @@ lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv" >&2; exit 1; }
 	@set -e; export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
 	resolve="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
-	$$resolve pyproject.toml --group build -o requirements.lock; \
+	$$resolve pyproject.toml --group build --extra ib -o requirements.lock; \
 	$$resolve pyproject.toml --group dev --extra parquet -c requirements.lock -o requirements-dev.lock; \
 	$$resolve pyproject.toml --group build --extra bench -c requirements.lock -o requirements-bench.lock; \
 	for wanted in requirements-clients/*.in; do $$resolve $$wanted -o $${wanted%.in}.lock; done

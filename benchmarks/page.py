@@ -35,6 +35,14 @@ _TAIL = """
   lifted), one of which answers a tick with a market order every 20 ms; server and clients are a process each, on two cores.
   "The most" is the same tape as fast as the clients read it. A round trip is 20 bytes each way between an asyncio server
   and a client with a blocking socket: what this machine's loopback gives at best.
+- Paper trading: a scripted TWS in a process of its own stamps a trade's bytes when they leave and an order's when they
+  have come, for a paper session (both threads, the account's guard with five limits, the durable journal, the status for
+  other processes) and for a script with the stock client that places the same order in its callback, in turns of a
+  hundred, 3 to 9 ms apart. Between the turns as many bytes as SQLite adds for one order are written and made durable
+  (fdatasync). The guard judges an order twice, and it leaves after its entry is on the disk.
+- The load on a paper session: trades tick by tick and quotes in turn of three symbols, every 10 ms those that are due, to a
+  strategy that hears them all and trades twice a second. A trade's size says when it was sent, so that how late it is
+  heard is measured from end to end. Then once more with a handler that takes two seconds, and `papertape halt` meanwhile.
 - Top movers: one decision a day at 10:00 from a scan and two daily bars as of then; the decisions are compared with
   ones found by looking at the columns directly.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gateway_load import started
-from benchmarks.measure import Bound, Direction, Plan, Row
+from benchmarks.measure import Bound, Direction, Plan, Row, Timing
 
 REACTION = Bound(Direction.AT_MOST, 2.0, 1.0, " of 2 x the script + one fdatasync")
 ROUNDS = 25
@@ -41,7 +41,12 @@ def measure(plan: Plan) -> Iterator[Row]:
     note = "<br>".join(
         (_spread("papertape", ours), _spread("bare ibapi script", bare), _spread("fdatasync", writes), load)
     )
-    yield Row(what, REACTION, float(np.median(ours)) / allowed, note=note)
+    sides = (
+        Timing("papertape", tuple(ours)),
+        Timing("bare ibapi script", tuple(bare)),
+        Timing("fdatasync", tuple(writes)),
+    )
+    yield Row(what, REACTION, float(np.median(ours)) / allowed, sides, note)
 
 
 def has_client() -> bool:

@@ -33,7 +33,12 @@ def play(symbols: int, rate: int, seconds: int) -> None:
     desk.serve_for(1.5)  # what TWS says first of a line is no event: that is over now
     say({"ready": True})
     told = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+
+    def wait_for_line() -> None:
+        sys.stdin.readline()
+        told.set()
+
+    threading.Thread(target=wait_for_line, daemon=True).start()
     desk.serve_until(told.is_set, START_S, "the beginning")
     trades, quotes, late_s = send(desk, peer, symbols, rate, seconds)
     say({"trades": trades, "quotes": quotes, "late_s": late_s, "orders": len(peer.orders)})

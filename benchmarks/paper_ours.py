@@ -8,6 +8,7 @@ everything, trades now and then, and after BLOCKS trades takes two seconds, once
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 import threading
@@ -100,6 +101,15 @@ def rss_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def waited_s() -> float:
+    """Seconds that this process's threads could have run and had no processor; NaN where the system does not tell."""
+    try:
+        tasks = [path.read_text(encoding="ascii") for path in Path("/proc/self/task").glob("*/schedstat")]
+    except OSError:
+        return math.nan
+    return sum(int(text.split()[1]) for text in tasks) / 1e9 if tasks else math.nan
+
+
 def state_of(run: LiveRun) -> dict[str, Any]:
     """What a run knows of itself."""
     adapter, side = run.parts.adapter, run.parts.side
@@ -114,6 +124,8 @@ def state_of(run: LiveRun) -> dict[str, Any]:
         "notices": [text for _, text in adapter.state.notices],
         "position": sum(adapter.run_positions().values()),
         "rss": rss_bytes(),
+        "cpu_s": time.process_time(),
+        "waited_s": waited_s(),
     }
     strategy = run.strategy
     if isinstance(strategy, Listener):

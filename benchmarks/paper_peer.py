@@ -47,6 +47,7 @@ class Peer:
         self.fills = 0
         self.held: dict[int, float] = {}
         """Index of a stock -> how many the account holds of it."""
+        self.follows_positions = False
         self.is_open = True
         self._market = market
         self._handshake = Handshake(VERSION, "20240103 10:00:00 EST")
@@ -106,7 +107,8 @@ class Peer:
         return [row, replies.ContractDetailsEnd(request.request)]
 
     def positions(self, _: requests.Positions) -> list[Any]:
-        """What the account holds."""
+        """What the account holds, and from now on whenever that changes."""
+        self.follows_positions = True
         wire = self._market.contracts.wire
         rows = [replies.PositionRow(ACCOUNT, wire(j), held, PRICE) for j, held in self.held.items() if held]
         return [*rows, replies.PositionEnd()]
@@ -148,6 +150,7 @@ class Peer:
                 self.client_id,
             )
 
+        moved = [replies.PositionRow(ACCOUNT, contract, self.held[j], PRICE)] if self.follows_positions else []
         filled = replies.Execution(
             -1, number, contract, execution, self._market.time_text(), ACCOUNT, "IEX",
             "BOT" if order.action == "BUY" else "SLD", order.quantity, PRICE, permanent, self.client_id, order.quantity, PRICE,
@@ -155,7 +158,7 @@ class Peer:
         )  # fmt: skip
         return [
             opened("PreSubmitted"), stands("PreSubmitted", 0.0), filled, opened("Filled"), stands("Filled", order.quantity),
-            replies.Commission(execution, COMMISSION, "USD"),
+            replies.Commission(execution, COMMISSION, "USD"), *moved,
         ]  # fmt: skip
 
 

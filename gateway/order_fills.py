@@ -96,12 +96,23 @@ class OrderFills:
         for each in fellows:
             if each.is_ended:
                 continue
-            quantity = float(self.exchange.state.orders["quantity"][each.number - 1]) + each.carried
             if entry.order.oca_type == 1 and report.status is not OrderStatus.FILLED:
                 self.exchange.cancel(each.number, report.ts, Reason.GROUP_FILLED)
-            elif not self.exchange.status(each.number).is_final and quantity != each.order.quantity:
-                each.order = replace(each.order, quantity=quantity)
-                self.board.announce(each)
+            else:
+                self._show_quantity(each)
+
+    def show_children(self, entry: Entry) -> None:
+        """An order has ended that did not fill completely: its children are for what it filled."""
+        for child in entry.children:
+            if child.number and not child.is_ended:
+                self._show_quantity(child)
+
+    def _show_quantity(self, entry: Entry) -> None:
+        """Tell an order's quantity where the exchange has made it another one."""
+        quantity = float(self.exchange.state.orders["quantity"][entry.number - 1]) + entry.carried
+        if not self.exchange.status(entry.number).is_final and quantity != entry.order.quantity:
+            entry.order = replace(entry.order, quantity=quantity)
+            self.board.announce(entry)
 
     def _revise_later(self, fill: Fill, report: Report) -> None:
         """A correction or a bust of an execution, one second later, where a scenario wants one."""

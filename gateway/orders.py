@@ -322,6 +322,7 @@ class OrderDesk:
     def _cancelled(self, entry: Entry, report: Report) -> None:
         if entry.late_fill:
             return
+        self.fills.show_children(entry)
         if report.reason is Reason.KILLED:
             self.board.end(entry, Shown.INACTIVE, report.ts)
             return

@@ -270,7 +270,7 @@ class Tws:
 
     def request(self, client: Client, request: Request) -> None:
         """A client asks for something; it takes effect now."""
-        if client.closing:
+        if client.closing or client.number not in self._sent:  # what was read of it after its connection had ended
             return
         if not self._in_pace(client):
             return

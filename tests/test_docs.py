@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import re
 import shlex
@@ -18,6 +19,7 @@ import typer
 import papertape
 from backtests.definitions import DEFINITIONS
 from backtests.settings import guard_settings
+from brokers.ib.codes import CODES
 from feeds.csv_columns import ALIASES
 from feeds.sample import write_sample
 from gateway.fault_kinds import SHAPES
@@ -223,10 +225,20 @@ def test_the_readmes_first_steps_work_word_by_word(tmp_path, monkeypatch, capsys
     lines = [line for _, text in blocks(page, "sh") for line in text.splitlines() if line.startswith("papertape ")]
     assert len(lines) >= 5, place
     for line in lines:
-        status = run_program(shlex.split(line, comments=True)[1:])
+        status = run_program(as_a_shell_reads(line)[1:])
         said = capsys.readouterr()
         assert status == 0, f"{line}: {said.err}"
         assert said.out
+        if line.startswith("papertape compare"):
+            found = re.search(r"the same, no difference in .*: (\d+) orders, (\d+) fills", said.out)
+            assert found is not None, said.out
+            assert min(int(found[1]), int(found[2])) > 10
+
+
+def as_a_shell_reads(line: str) -> list[str]:
+    """The words of a command, with names of files in place of patterns."""
+    words = shlex.split(line, comments=True)
+    return [each for word in words for each in (sorted(glob.glob(word)) if "*" in word else [word])]
 
 
 def headings(page: Path) -> set[str]:
@@ -294,6 +306,54 @@ def test_the_page_of_data_formats_lists_every_alias():
 def test_the_page_of_the_guard_names_every_limit():
     text = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
     assert [name for name in GuardSettings.__dataclass_fields__ if f"`{name}`" not in text and name not in text] == []
+
+
+def source(*patterns: str) -> str:
+    """The code of modules as one text, literals that stand over several lines joined."""
+    files = sorted(each for pattern in patterns for each in ROOT.glob(pattern))
+    return re.sub(r'"\s*\n\s*f?"', "", "\n".join(each.read_text(encoding="utf-8") for each in files))
+
+
+def test_the_page_of_the_guard_names_every_rule_that_refuses_an_order():
+    text = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
+    rules = set(re.findall(r'Refused\(\s*"(\w+)"', source("papertape/core/guard.py", "papertape/live/*.py")))
+    assert len(rules) > 15
+    assert [rule for rule in sorted(rules) if f"`{rule}`" not in text] == []
+
+
+def options_of(verb: str) -> set[str]:
+    command: Any = typer.main.get_command(app)
+    return {name for each in command.commands[verb].params for name in each.opts if name.startswith("--")}
+
+
+def test_the_pages_of_paper_and_live_name_every_option_that_a_backtest_does_not_have():
+    pages = [ROOT / "docs" / name for name in ("paper-trading.md", "live.md", "guard.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    wanted = (options_of("paper") | options_of("live")) - options_of("backtest")
+    assert len(wanted) > 15
+    assert [name for name in sorted(wanted) if not re.search(rf"{name}\b", text)] == []
+
+
+def test_every_refusal_that_the_page_of_live_trading_quotes_is_the_programs_own():
+    quoted = [
+        re.findall(r"`([^`]+)`$", cells[1])[0] for cells in rows(ROOT / "docs" / "live.md", "What refuses to begin")
+    ]
+    assert len(quoted) > 10
+    said = source("papertape/cli/*.py", "papertape/live/*.py", "papertape/core/guard.py", "brokers/ib/*.py")
+    what_varies = r'127\.0\.0\.1:\d+|D?U\d+|"|armed\.json|\blive\b|\bpaper\b|\d{3,}|since \.\.\.|client id 1|USD='
+    for text in quoted:
+        parts = [part.strip(" :") for part in re.split(what_varies, text)]
+        own = [part for part in parts if len(part) > 12]
+        assert own, text
+        assert [part for part in own if part not in said] == [], text
+
+
+@pytest.mark.parametrize("heading", ["Market data", "When something goes wrong"])
+def test_every_code_of_tws_on_the_page_of_paper_trading_is_one_that_the_adapter_knows(heading):
+    cells = " ".join(cells[0] for cells in rows(ROOT / "docs" / "paper-trading.md", heading))
+    named = {int(code) for code in re.findall(r"(?<![\d,.:])\d{3,5}(?![\d,.]*\d)", cells)}
+    assert len(named) > 7
+    assert named - set(CODES) == set()
 
 
 def picture(name: str = "draw_report") -> Any:

@@ -82,7 +82,7 @@ def parity_of(a: RunRecord, b: RunRecord, labels: tuple[str, str] = ("a", "b")) 
         for number, (one, other) in enumerate(itertools.zip_longest(*rows), 1):
             found += _differences(table, number, one, other)
     return Parity(
-        labels[0], labels[1], counts["orders"], counts["fills"], counts["guard"], counts["refusals"], tuple(found)
+        *labels, counts["orders"], counts["fills"], counts["guard"], counts["refusals"], differences=tuple(found)
     )
 
 

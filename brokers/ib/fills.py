@@ -100,7 +100,9 @@ class Fills:
         """Count an execution of one of the run's orders."""
         before = entry.fills.get(root)
         entry.fills[root] = fill
-        entry.filled = max(0.0, entry.filled + signed_change * entry.request.side)
+        change = signed_change * entry.request.side
+        entry.filled = max(0.0, entry.filled + change)
+        entry.busted = max(0.0, entry.busted - change) if before is not None else entry.busted
         self._owners[root] = entry
         if before is not None:
             self._correct(entry, root, before, fill)
@@ -117,7 +119,6 @@ class Fills:
         if not before.is_told:
             self._held.pop(root, None)
             self._tell(entry, before)
-        entry.claimed = min(entry.claimed, entry.filled)
         fill.is_told = True
         self._emit(
             FillCorrected(

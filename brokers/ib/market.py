@@ -19,6 +19,7 @@ from brokers.ib.ended import EndedIds
 from brokers.ib.events import DataChanged, DataKind, Event, TradeSource
 from brokers.ib.history_pacing import HistoryLimits, HistoryPacing
 from brokers.ib.lines import FIRST_DELAYED, LAST_DELAYED, PRICES, SIZES, Line, LineSettings, Watched
+from brokers.ib.lots import HISTORY_SHARES_SINCE, ROUND_LOT, SHARES_SINCE, is_us_stock
 from brokers.ib.records import (
     Connected,
     Disconnected,
@@ -39,17 +40,12 @@ from brokers.ib.records import (
 )
 from brokers.ib.registry import Registry
 from brokers.ib.translate import contract_of
-from papertape.core.model import Instrument, InstrumentType, SessionTimes
+from papertape.core.model import InstrumentType, SessionTimes
 from papertape.core.timers import NEVER
 
 LIVE_ONLY, DELAYED_TOO = 1, 3
 """Market data types that are asked for."""
 GENERIC_TICKS = "233"
-SHARES_SINCE = 159
-"""First server version whose sizes of US stocks are in shares, not in round lots of 100."""
-HISTORY_SHARES_SINCE = 175
-"""The same for volumes of historical bars."""
-ROUND_LOT = 100.0
 RETRIES = 3
 """How often a line that TWS ended is asked for again."""
 _KINDS: Mapping[int, DataKind] = {1: DataKind.LIVE, 2: DataKind.FROZEN, 3: DataKind.DELAYED, 4: DataKind.DELAYED}
@@ -102,8 +98,7 @@ class MarketData:
         self._held: Line | None = None
         self._touched: dict[int, Line] = {}
         """Lines that may have something to say when time passes."""
-        self._unsent: list[Line] = []
-        """Lines whose request waits to be sent."""
+        self._unsent: list[Line] = []  # their requests wait to be sent
         self._farms_down: set[str] = set()
 
     # -- what is wanted ---------------------------------------------------------------------------------------
@@ -480,11 +475,6 @@ class MarketData:
             self.registry.symbols[j]: each.told or (each.line.kind, each.line.source, "")
             for j, each in sorted(self._watched.items())
         }
-
-
-def is_us_stock(instrument: Instrument) -> bool:
-    """Whether older servers count it in round lots."""
-    return instrument.type is InstrumentType.STOCK and instrument.currency == "USD"
 
 
 _GOES_ON = frozenset(

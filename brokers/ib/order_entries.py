@@ -58,6 +58,8 @@ class Entry:
     """Quantity of all executions heard."""
     untold: int = 0
     """How many of them wait for their fee and were not told yet."""
+    busted: float = 0.0
+    """Quantity of executions that were taken back: statuses go on counting it."""
     claimed: float = 0.0
     """The most that a status said has filled."""
     missing_since: int = NEVER
@@ -77,7 +79,7 @@ class Entry:
         quantity = self.request.quantity
         if self.change is not None:
             quantity = max(quantity, self.change[0].quantity)
-        return max(0.0, quantity - self.filled)
+        return max(0.0, quantity - self.filled - self.busted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,6 +299,11 @@ class IbOrders:
         entry.change = None
         self._amend(entry, entry.request, text)
 
+    def end_filled(self, entry: Entry) -> None:
+        """TWS calls an order filled and all its executions were heard: it was of what they add up to."""
+        entry.change = None
+        self._amend(entry, _with_quantity(entry.request, entry.filled))
+
     # -- statuses ---------------------------------------------------------------------------------------------
 
     def _order_state(self, record: OrderState) -> None:
@@ -318,10 +323,17 @@ class IbOrders:
     def claim(self, entry: Entry, filled: float) -> None:
         """TWS says that so much of an order has filled: executions of it must come, or be asked for."""
         entry.claimed = max(entry.claimed, filled)
+        before = entry.busted
         self._look_for_fills(entry)
+        if entry.busted != before:
+            self.settle(entry)
 
     def _look_for_fills(self, entry: Entry) -> None:
-        if entry.claimed <= entry.filled + DUST:
+        missing = entry.claimed - entry.filled - entry.busted
+        if missing > DUST and any(not each.quantity for each in entry.fills.values()):
+            entry.busted += missing  # of an execution that was heard of when it had been taken back already
+            missing = 0.0
+        if missing <= DUST:
             entry.missing_since, entry.searches = NEVER, 0
             self._searched.pop(entry.number, None)
         elif entry.missing_since == NEVER:
@@ -380,7 +392,7 @@ class IbOrders:
         if entry.change is not None and entry.filled > 0.0 and entry.remaining <= DUST:  # whichever terms it worked on
             entry.change = None
             entry.request = _with_quantity(entry.request, entry.filled)
-        if entry.filled >= entry.request.quantity - DUST and entry.change is None:
+        if entry.filled + entry.busted >= entry.request.quantity - DUST and entry.change is None:
             if not entry.untold:
                 entry.status = OrderStatus.FILLED
         elif not entry.status.is_final and entry.filled > 0.0 and entry.status is not OrderStatus.PENDING_CANCEL:

@@ -19,7 +19,7 @@ from brokers.ib.definitions import Definitions
 from brokers.ib.ended import EndedIds
 from brokers.ib.events import Answered, Event, Notice
 from brokers.ib.history_pacing import HistoryPacing
-from brokers.ib.market import HISTORY_SHARES_SINCE, ROUND_LOT, is_us_stock
+from brokers.ib.lots import HISTORY_SHARES_SINCE, ROUND_LOT, VOLUME_SHARES_SINCE, is_us_stock
 from brokers.ib.records import (
     Connected,
     ContractDetails,
@@ -47,8 +47,6 @@ from papertape.core.errors import UserError
 from papertape.core.model import NS_PER_S, Bar, Instrument, Scan, SessionTimes
 from papertape.core.requests import HistoryRequest, Reply, Request, ScanRequest, SnapshotRequest
 
-VOLUME_SHARES_SINCE = 220
-"""First server version whose ticks of volume are in shares, not in round lots of 100 for US stocks."""
 GROUPS_MOST = 200
 """Most requests of a strategy that are open at once."""
 

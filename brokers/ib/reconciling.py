@@ -80,8 +80,15 @@ class ToldOrders:
         name = f"order {entry.number} ({entry.order_ref})"
         done = self.completed.get(entry.order_ref)
         if done is not None:
+            if done.filled == done.filled:
+                orders.claim(entry, done.filled)
+            if entry.status.is_final:
+                return []
             status = _COMPLETED.get(done.status, OrderStatus.CANCELLED)
-            if status is OrderStatus.FILLED or done.filled > entry.filled + DUST:
+            if status is OrderStatus.FILLED and _is_all_heard(entry, done):
+                orders.end_filled(entry)
+                return []
+            if status is OrderStatus.FILLED or done.filled > entry.filled + entry.busted + DUST:
                 ours = f"{entry.filled:g} of {entry.request.quantity:g} filled"
                 return [Difference(name, ours, f"{done.status}, by executions that it does not tell")]
             if status is OrderStatus.REJECTED and (entry.filled > 0.0 or entry.request.tif in KILLED):
@@ -114,6 +121,12 @@ class ToldOrders:
                 if is_last:
                     orders.request(commands.CancelOrder(record.order_id))
         return differences
+
+
+def _is_all_heard(entry: Entry, done: CompletedOrder) -> bool:
+    """Whether the executions of an order that has filled were all told: a change or its group may have made it smaller."""
+    whole = done.filled if done.filled == done.filled else entry.request.quantity
+    return 0.0 < whole <= entry.filled + DUST
 
 
 def _never_left(orders: IbOrders, entry: Entry) -> None:

@@ -23,18 +23,26 @@ from brokers.ib.orders import IbOrders
 from brokers.ib.outbox import MESSAGES_PER_S, Outbox
 from brokers.ib.queries import Queries
 from brokers.ib.records import (
+    NO_REQUEST,
     AccountEnd,
     CompletedOrdersEnd,
     Connected,
     CurrentTime,
     Disconnected,
     ErrorMessage,
+    Execution,
     ExecutionsEnd,
     ManagedAccounts,
     NextValidId,
     OpenOrdersEnd,
     PositionsEnd,
     Record,
+    TickGeneric,
+    TickPrice,
+    TickQuote,
+    TickSize,
+    TickString,
+    TickTrade,
     Undecodable,
 )
 from brokers.ib.registry import Registry
@@ -134,6 +142,9 @@ class IbSession:
         self._needs_lines = True
         self._was_ready = False
         self._has_valid_id = False
+        self._has_moved = (
+            False  # by an execution while everything was told: cash may be of before it, positions of after
+        )
         self._was_asked = False
         """Whether this connection was asked for everything before."""
         self._looks = 0
@@ -197,7 +208,12 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = self.account.now = now
+        self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
         try:
+            if type(record) in _TICKS:  # nearly all that comes, and nothing to do with orders or the account
+                if not self.market.receive(record, now):
+                    self.queries.receive(record, now)
+                return
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
                     break
@@ -270,7 +286,7 @@ class IbSession:
         self._looks += 1
         self._look_again_at = NEVER
         self._deadline = now + self._ns(self.settings.reconcile_s)
-        self._pending = set(Step)
+        self._pending, self._has_moved = set(Step), False
         self.orders.begin_reconciling()
         self.account.begin_reconciling()
         self._execution_request = self.take_id()
@@ -304,7 +320,7 @@ class IbSession:
         self._deadline = NEVER
         is_last = self._looks >= LOOKS_MOST
         differences = self.orders.reconcile(now, is_last=is_last) + self.account.reconcile()
-        if differences and not is_last:
+        if (differences or self._has_moved) and not is_last:
             self._look_again_at = now if self.settings.in_lockstep else now + self._ns(LOOK_AGAIN_S)
             return
         if differences:
@@ -458,6 +474,7 @@ class IbSession:
         self.queries.know(j, definition, con_id, now)
 
 
+_TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
 _RECEIVERS: Mapping[type, Callable[[IbSession, Any, int], None]] = {
     Connected: IbSession._connected,
     Disconnected: IbSession._disconnected,

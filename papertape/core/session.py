@@ -33,8 +33,7 @@ from papertape.core.watching import Watchlist
 
 DAY_NS = 86_400 * NS_PER_S
 BAR = int(EventKind.BAR)
-END = Stop.END
-TRIP = Stop.TRIP
+END, TRIP = Stop.END, Stop.TRIP
 
 
 class Session:
@@ -352,11 +351,10 @@ class Session:
         is_bars = batch.kind[0] >= BAR
         due = self.timers.due
         while i < limit and self._group is None and not self._is_cut_short(due):
-            if limit - i > 1:
+            end, why = i + int(is_bars), END
+            if limit - i > 1:  # one event, as a live feed often has, is not worth a copy of the state
                 self._lists.open(batch, i)
                 end, why = self.broker.run_ahead(i, min(limit, self._lists.end))
-            else:  # one event, as a live feed often has, is not worth a copy of the state
-                end, why = i + int(is_bars), END
             if is_bars:
                 end = i if why is TRIP else end - 1  # the last bar is judged when a later time comes
             elif why is TRIP:

@@ -148,17 +148,15 @@ class Adapter:
 
     def take(self, records: Sequence[Record]) -> None:
         """Take in what was read, and pass on what follows from it."""
-        self.pass_on(self.hear(records))
-
-    def hear(self, records: Sequence[Record]) -> int:
-        """Take in what was read; :meth:`pass_time` then passes on what follows. Returns the time (UTC ns)."""
         now = self._clock.now()
         for record in records:
             if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
-        return now
+            if self.ib.events and isinstance(self.ib.events[-1], events.AccountReady):
+                self.pass_on(now)  # the guard's books begin with the account as it is here, before what comes next
+        self.pass_on(now)
 
     def _hear(self, record: Record, now: int) -> None:
         if isinstance(record, HEARD):
@@ -403,10 +401,6 @@ class Adapter:
         if not self._has_begun:
             return Refused("connection", "the account is not known yet")
         return None
-
-    def stale(self, now: int) -> list[str]:
-        """Symbols of what the account holds that have no fresh data."""
-        return self.submission.stale(now)
 
     def _cancel_asked(self, ask: asks.CancelOrder, now: int) -> None:
         self.submission.cancel(ask.number, Reason(ask.reason), now)

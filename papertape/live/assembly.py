@@ -106,15 +106,12 @@ class LiveRun:
 
     def close(self, began: float) -> RunRecord:
         """Save what there is of the run and let go of its journal and locks; returns the record."""
-        try:
+        with contextlib.ExitStack() as last:  # each of these happens whatever becomes of the others
+            last.callback(self.claim.release)
+            last.callback(self.parts.journal.close)
+            last.callback(self._note_rest)
             record = self.record(began)
             save_into(record, self.folder)
-        finally:
-            try:
-                self._note_rest()
-                self.parts.journal.close()
-            finally:
-                self.claim.release()
         return record
 
     @property

@@ -274,7 +274,8 @@ class Engine:
         due = p.journal.due_in_s(time.monotonic())
         records = p.adapter.poll(0.0 if p.asks else POLL_S if due is None else max(0.0, min(due, POLL_S)))
         if records:
-            p.adapter.hear(records)
+            p.adapter.take(records)
+            time.sleep(0.0)  # the strategy's thread may hear of it while this one does what is not urgent
             p.adapter.pass_time()
         if p.adapter.answer_asks():
             p.adapter.send_due()  # an order leaves before anything else is seen to
@@ -292,9 +293,15 @@ class Engine:
             p.adapter.halt(self.why, cancels=False)
         if self.cancels:
             p.adapter.cancel_all()
-            self._turn_until(lambda: not p.adapter.ib.orders.working(), END_S)
+        if p.side.has_begun:  # a connection that is down now may come back in time to tell what has happened
+            self._turn_until(self._is_settled, END_S)
         if self._strategy_done.is_set():  # what came in the meantime is part of the record
             p.side.play(p.inbox.take(), p.clock.now())
+
+    def _is_settled(self) -> bool:
+        """Whether what TWS knows is known here, and nothing works that was to end."""
+        ib = self.parts.adapter.ib
+        return ib.state is LinkState.READY and not (self.cancels and ib.orders.working())
 
     def _turn_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

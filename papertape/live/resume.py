@@ -191,6 +191,11 @@ def resume_run(
     run.simulated = simulated or {}
     run.named = symbols if named is None else named
     run.notes += _notes(outline, told)
+    blocked = _blocked(outline)
+    if blocked:
+        text = f"{blocked}; it gives no orders until a person has reset it: papertape guard reset {folder.name}"
+        run.notes.append(Note("blocked", text, Severity.WARNING))
+        parts.adapter.say(outline.last_ts, text)
     return run
 
 
@@ -208,6 +213,10 @@ def latched(folder: Path) -> str:
         outline = outline_of(((each.ts, entries.decode(each.body)) for each in rows), header["run_id"])
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"an entry is not understood ({error})", path=str(folder / JOURNAL_FILE)) from error
+    return _blocked(outline)
+
+
+def _blocked(outline: Outline) -> str:
     if outline.trip:
         return f"the guard has tripped: {outline.trip}"
     return f"it was halted: {outline.halted}" if outline.halted else ""

@@ -46,3 +46,26 @@ def test_an_array_of_another_type_or_with_gaps_is_not_taken():
         places.put_events(events._replace(ts=np.ones(4)))
     with pytest.raises(AssertionError, match="misread"):
         places.put_events(events._replace(c0=np.ones(8)[::2]))
+
+
+def test_a_batch_that_was_in_one_table_is_found_through_another_without_being_looked_at_again():
+    terms = Terms(*(np.ones(1) for _ in Terms._fields))
+    first, second = Places(State(1, 1).books(), terms), Places(State(1, 1).books(), terms)
+    for n in (1, 4, 2):
+        batch = batch_of(n)
+        batch.kind.setflags(write=False)
+        for places in (first, second):
+            put = places.put_batch(batch)
+            check_same(events_at(places.address), put)
+            check_same(put, batch.events())
+    check_same(events_at(first.address), batch.events())
+    check_same(books_at(second.address), second.books)
+
+
+def test_an_array_keeps_being_found_when_only_its_neighbours_were_replaced():
+    places = Places(State(1, 1).books(), Terms(*(np.ones(1) for _ in Terms._fields)))
+    events = batch_of(3).events()
+    places.put_events(events)
+    changed = events._replace(c1=np.full(3, 7.0), block_low=np.zeros(0, np.int64))
+    places.put_events(changed)
+    check_same(events_at(places.address), changed)

@@ -116,6 +116,21 @@ def test_events_become_a_batch_in_the_order_received_with_times_that_never_go_ba
     assert make_batches([], NOW) == []
 
 
+def test_an_event_alone_is_what_it_is_among_others() -> None:
+    quote = QuoteTick(2, NOW + 1, 9.9, 10.1, 100.0, float("nan"))
+    for event in (trade(1, NOW), quote, bar(3, NOW, NOW + 2), bar(0, NOW, NOW + 2, marks=True)):
+        [alone] = make_batches([event], 0)
+        [among] = make_batches([event, trade(0, NOW + 5)], 0)
+        one: Any
+        many: Any
+        for one, many in zip(alone.events()[:9], among.events()[:9], strict=True):
+            assert (one.dtype, len(one)) == (many.dtype, 1)
+            np.testing.assert_array_equal(one, many[:1])
+        assert alone.ends is not None
+        assert among.ends is not None
+        assert (alone.ends[0], alone.is_past) == (among.ends[0], False)
+
+
 def test_bars_of_one_end_share_a_time_that_nothing_else_has() -> None:
     end = NOW + MINUTE_NS
     events: list[MarketEvent] = [

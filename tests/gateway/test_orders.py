@@ -324,6 +324,20 @@ def test_a_partial_fill_reduces_a_group_of_type_2_and_ends_one_of_type_1():
             assert [each.order.quantity for each in changed] == [4.0]
 
 
+def test_children_of_a_parent_that_ends_with_a_part_filled_are_told_to_be_for_that_part():
+    rules = FillRules(margin_multiple=2.0, allow_short=True, volume_share=0.1)
+    desk = Desk(trades("AAPL", (1, 100.0, 100.0), (2, 98.0, 60.0)), rules=rules)
+    desk.at(1)
+    desk.place(1, order("BUY", 10, "LMT", limit_price=99.0, transmit=False))
+    desk.place(2, order("SELL", 10, "LMT", limit_price=110.0, parent_id=1, transmit=True))
+    desk.at(2)
+    assert fills(desk.heard()) == [(6.0, 98.0)]
+    heard = desk.ask(requests.CancelOrder(1))
+    assert statuses(heard, 1) == ["PendingCancel", "Cancelled"]
+    changed = [each.order.quantity for each in heard if isinstance(each, OpenOrder) and each.order_id == 2]
+    assert changed[:1] == [6.0]
+
+
 def test_a_global_cancel_ends_the_orders_of_all_clients():
     desk = Desk(FALLING_AND_RISING)
     two = desk.client(2)

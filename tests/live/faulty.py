@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 from backtests.run import prepared
 from brokers.ib import commands as c
+from brokers.ib.events import LinkState
 from brokers.ib.gateway import IbGateway
 from gateway.fault_kinds import Fault
 from gateway.scenario import Scenario
 from papertape.core.guard import GuardSettings
-from papertape.core.model import NS_PER_S, Fill, Instrument, Trade
+from papertape.core.model import NS_PER_S, Fill, Instrument, OrderStatus, OrderUpdate, Trade
 from papertape.core.orders import Order
 from papertape.core.series import Tape
 from papertape.live.assembly import LiveRun
@@ -25,8 +26,9 @@ from tests.gateway.june import at, trades
 
 START = at(4, "10:00:00")
 SPEED = 20.0
-SECONDS = 100
+SECONDS = 220
 """Of the tape; the run ends before it, so that what is late is still told."""
+LAST_S = 200
 
 
 def tape() -> Tape:
@@ -41,9 +43,9 @@ def tape() -> Tape:
 
 
 class Busy(Strategy):
-    """Gives two orders a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
+    """Gives an order a second for a while: at the market both ways, limits that fill or rest, cancels and changes."""
 
-    lasts_s: float = 26.0
+    most: int = 24
     allow_short = True
 
     def on_start(self) -> None:
@@ -54,9 +56,9 @@ class Busy(Strategy):
         self.subscribe(self.symbols)
 
     def on_trade(self, trade: Trade) -> None:
-        if trade.ts < self.due or trade.ts > START + self.lasts_s * NS_PER_S:
+        if trade.ts < self.due or self.given >= self.most:
             return
-        self.due = trade.ts + NS_PER_S // 2
+        self.due = trade.ts + NS_PER_S
         self.given += 1
         match self.given % 6:
             case 0:
@@ -77,6 +79,10 @@ class Busy(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         self.heard.append(fill)
+
+    def on_order(self, update: OrderUpdate) -> None:
+        if update.status is OrderStatus.REJECTED and self.most > 1:  # as where the connection was down: once more
+            self.given = max(0, self.given - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class Played:
         heard = Counter[int]()
         for fill in self.strategy.heard:
             heard[fill.order] += fill.quantity * fill.side
-        assert p.adapter.ib.orders.working() == []
+        assert p.adapter.ib.orders.working() == [], told
         assert self.run.engine.remaining == []
 
 
@@ -140,9 +146,9 @@ def play(
     look: Callable[[LiveRun], None] | None = None,
     speed: float = SPEED,
 ) -> Played:
-    """Play a run with faults, to ``seconds`` of exchange time after the start."""
+    """Play a run with faults, to ``seconds`` of exchange time after the start, or until all its orders were given."""
     scenario = Scenario.parse(faults, "scenario") if isinstance(faults, str) else faults
-    simulated, _ = prepared(None, {"cash": 1_000_000, "margin": 4.0, "end": "2024-06-04T10:03:00"})
+    simulated, _ = prepared(None, {"cash": 1_000_000, "margin": 4.0, "end": "2024-06-04T10:04:00"})
     limits = guard or GuardSettings(stale_s=0.0)
     settings = paper_settings(LiveSettings(guard=limits), speed=speed)
     player: Any = strategy or Busy()
@@ -162,8 +168,20 @@ def play(
             return made
 
         adapter._connect = connect
-        if look is not None:
-            run.engine.look = lambda: look(run)
+
+        def look_again() -> None:
+            if look is not None:
+                look(run)
+            is_late = run.parts.clock.now() > START + round(seconds * NS_PER_S)
+            is_up = adapter.ib.state is LinkState.READY
+            if (
+                is_late
+                and is_up
+                and (getattr(player, "given", 0) >= getattr(player, "most", 0) or adapter.state.halted)
+            ):
+                run.engine.stop("all was given")
+
+        run.engine.look = look_again
         run.run()
         tws = gateway.server.tws
         symbols = [each.symbol for each in tws.market.instruments]

@@ -190,8 +190,7 @@ def check_agrees(saved: Saved, result: Mapping[str, Any], folder: Path) -> None:
         assert quantity == filled[ref], f"{ref} has filled {filled[ref]:g}, and {quantity:g} in the books"
         assert status in ("FILLED", "CANCELLED", "REJECTED", "EXPIRED"), f"{ref} is left {status}"
     held = {each.symbol: each.quantity for each in saved.positions if each.quantity}
-    assert held == result["positions"] == result["guarded_positions"]
+    assert held == result["positions"], (held, result["positions"])
+    assert held == result["guarded_positions"], (held, result["guarded_positions"])
     assert abs(saved.balances.get("USD", CASH) - result["cash"]) < 1e-6
     assert abs(saved.balances.get("USD", CASH) - result["guarded_cash"]) < 0.02, "TWS tells cash in cents"
-
-

@@ -10,6 +10,7 @@ import pytest
 
 from brokers.ib import commands as c
 from brokers.ib import records as r
+from brokers.ib.account import IbAccount
 from brokers.ib.asks import CancelOrder
 from brokers.ib.events import FillCorrected, GuardOrdered, LinkState, OrderAmended, OrderChanged, OrderFilled
 from brokers.ib.orders import IbOrders
@@ -216,13 +217,14 @@ def test_a_deposit_is_said_and_is_no_profit(tmp_path: Path) -> None:
     assert flowed.amount == 50_000.0  # type: ignore[union-attr]
 
 
-def test_rates_are_turned_to_the_runs_base_currency(tmp_path: Path) -> None:
-    adapted = Adapted(tmp_path)
-    account = adapted.adapter.ib.account
-    account.values.clear()
-    account.values.update(
-        {("NetLiquidation", "EUR"): "1", ("ExchangeRate", "USD"): "0.8", ("ExchangeRate", "GBP"): "1.2"}
-    )
+def test_rates_are_turned_to_the_runs_base_currency() -> None:
+    account = IbAccount()
+    for key, value, currency in (
+        ("NetLiquidation", "1", "EUR"),
+        ("ExchangeRate", "0.8", "USD"),
+        ("ExchangeRate", "1.2", "GBP"),
+    ):
+        account.receive(r.AccountValue(key, value, currency, ""), 1)
     assert rates_in("USD", account) == {"USD": 1.0, "GBP": pytest.approx(1.5), "EUR": pytest.approx(1.25)}
 
 

@@ -59,7 +59,7 @@ SCENARIOS = {
 def test_position_and_cash_are_the_accounts_after(name: str, tmp_path: Path) -> None:
     played = play(SCENARIOS[name], tmp_path)
     played.check()
-    assert len(played.refs) >= 5
+    assert len(played.refs) >= 5, played.said
     assert not played.run.parts.adapter.state.halted, played.said
 
 
@@ -83,6 +83,8 @@ def test_garbage_halts_the_run_cancels_its_orders_and_says_so(tmp_path: Path) ->
 
 class Deaf(Busy):
     """Its handler does not return for a while, once it holds something."""
+
+    most: int = 1
 
     def on_trade(self, trade: Trade) -> None:
         if self.given == 0:
@@ -118,13 +120,16 @@ def test_orders_are_cancelled_while_a_handler_never_returns(way: str, tmp_path: 
 
     guard = GuardSettings(stale_s=0.0, max_drawdown=0.3, reference=Reference.START)
     played = play("", tmp_path, strategy=Deaf(), guard=guard, seconds=25.0, look=look)
-    assert seen == {"working": 0, "busy": "a handler of market events"}
+    assert seen["working"] == 0
+    assert seen["busy"] in ("on_trade", "a handler of market events")
     ended = [entry for entry in played.run.parts.adapter.ib.orders.entries.values() if entry.request.limit_price == 1.0]
     assert [each.status for each in ended] == [OrderStatus.CANCELLED]
 
 
 class Broken(Busy):
     """Raises as soon as it has an order working."""
+
+    most: int = 1
 
     def on_trade(self, trade: Trade) -> None:
         if not self.given:

@@ -70,9 +70,9 @@ def test_what_follows_a_trip_is_finished_after_kills_in_the_middle_of_it(
 def test_killed_at_any_moment_while_the_market_goes_on(seed: int, forks: Forks, tmp_path: Path) -> None:
     """Both halves in their threads, and a market that does not wait for anybody."""
     drawn = random.Random(seed)
-    seconds, speed = (240, 8) if SOAK else (36, 8)
+    seconds, speed = (280, 8) if SOAK else (64, 8)
     with Rig(forks, tmp_path, tape(seconds, seed), speed=speed) as rig:
-        while rig.gateway.now < rig.last - 14 * NS_PER_S:
+        while rig.gateway.now < rig.last - 44 * NS_PER_S:
             assert rig.play(after_s=drawn.uniform(0.3, 1.2)) is None
         result = rig.play_to_its_end()
         assert result.get("error") is None

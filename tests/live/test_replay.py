@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brokers.ib.orders import IbOrders
-from brokers.ib.records import OpenOrder
+from brokers.ib.records import CompletedOrder, Execution, OpenOrder
 from brokers.ib.registry import Registry
 from papertape.core.errors import DataError
 from papertape.core.guard import GuardSettings
@@ -152,3 +152,31 @@ def test_an_order_that_may_still_work_is_a_difference_where_tws_does_not_tell_it
     status, differences = asked_about(START + 100, START + 500)
     assert status is OrderStatus.UNKNOWN
     assert [each.theirs for each in differences] == ["unknown to TWS"]
+
+
+def test_an_order_that_filled_while_its_change_was_on_its_way_has_filled() -> None:
+    """TWS tells it as filled, by executions that were all heard: whether the change arrived does not matter any more."""
+    registry = Registry()
+    registry.add(Instrument("AAA"), 7)
+    orders = IbOrders(
+        "00000000",
+        registry,
+        send=lambda command: None,
+        emit=lambda event: None,
+        next_id=lambda: 1,
+        min_tick=lambda j: 0.01,
+    )
+    entry = orders.admit(1, buy(10.0))
+    orders.send(entry)
+    contract = orders._contract(entry)
+    orders.receive(OpenOrder(1, contract, entry.terms, "Submitted"), START)
+    orders.modify(1, buy(4.0))
+    orders.disconnected(START + 1, [])
+    orders.begin_reconciling()
+    told = Execution(
+        5, contract, "0000.01.01.01", "20240603 09:30:01 US/Eastern", "", "", "BOT", 4.0, 10.0, 0, 0, 1, 4.0, 10.0, entry.order_ref
+    )  # fmt: skip
+    orders.receive(told, START + 2)
+    orders.receive(CompletedOrder(contract, entry.terms, "Filled", filled=4.0), START + 2)
+    assert orders.reconcile(START + 3) == []
+    assert (entry.status, entry.filled, entry.request.quantity) == (OrderStatus.FILLED, 4.0, 4.0)

@@ -18,6 +18,7 @@ from papertape.core.guard import GuardSettings
 from papertape.core.model import NS_PER_S, Mode
 from papertape.live import entries, resume
 from papertape.live.assembly import LiveRun, make_run
+from papertape.live.control import RunFolderLock
 from papertape.live.journal import FILE_NAME, Journal, read_journal
 from papertape.live.lock import RunLock
 from papertape.live.settings import Address, LiveSettings
@@ -208,6 +209,8 @@ def test_a_halt_stays_over_a_restart(copied: Path) -> None:
     run = go_on(copied)
     assert books(run)["halted"] == "somebody wanted it"
     assert run.parts.adapter.supervisor.guard.blocked
+    assert run.notes[-1].text.endswith(f"papertape guard reset {copied.name}")
+    assert run.notes[-1].text in [text for _, text in run.parts.adapter.state.notices], "the screen says it too"
     let_go(run)
     assert resume.latched(copied) == "it was halted: somebody wanted it"
 
@@ -308,6 +311,18 @@ def test_a_changed_source_and_what_does_no_harm_are_said(copied: Path) -> None:
 def test_a_second_process_can_not_have_a_run_that_is_gone_on_with(resumed: LiveRun, copied: Path) -> None:
     with pytest.raises(UserError, match="another process goes on with this run"):
         go_on(copied)
+
+
+def test_a_run_that_is_alive_is_neither_resumed_nor_reset(copied: Path) -> None:
+    add(copied, entries.Halted("somebody wanted it"))
+    lock = RunFolderLock(copied)
+    try:
+        for attempt in (go_on, lambda folder: resume.reset_guard(folder, who="a test")):
+            with pytest.raises(UserError, match=f"is being executed by process {os.getpid()}"):
+                attempt(copied)
+    finally:
+        lock.release()
+    assert resume.latched(copied), "nothing was reset"
 
 
 def test_an_account_and_client_id_are_traded_by_one_process(copied: Path, tmp_path: Path) -> None:

@@ -197,6 +197,32 @@ def test_terms_that_are_unknown_are_unset_in_the_clients_order_and_not_zero() ->
     assert not math.isnan(made.trailingPercent)
 
 
+def test_an_order_has_nothing_of_the_one_before_it() -> None:
+    api = compat.load()
+    compat.order(
+        api, OrderRecord("SELL", 2.5, "STP LMT", limit_price=9.0, aux_price=8.0, oca_group="a", outside_hours=True)
+    )
+    made, blank = compat.order(api, OrderRecord("BUY", 1.0, "MKT")), api.order()
+    changed = {name for name, value in vars(made).items() if value != vars(blank)[name]}
+    assert vars(made).keys() == vars(blank).keys()
+    assert changed - {"softDollarTier"} <= {
+        "action",
+        "totalQuantity",
+        "orderType",
+        "tif",
+        "eTradeOnly",
+        "firmQuoteOnly",
+    }
+    assert (made.action, made.totalQuantity, made.orderType) == ("BUY", "1", "MKT")
+
+
+def test_a_contract_is_the_one_that_its_record_means() -> None:
+    api = compat.load()
+    first, second = ContractRecord(symbol="A", type="STK"), ContractRecord(symbol="B", type="STK", con_id=5)
+    made = [compat.contract(api, each) for each in (first, second, first)]
+    assert [(each.symbol, each.conId) for each in made] == [("A", 0), ("B", 5), ("A", 0)]
+
+
 def test_no_newer_version_is_offered_than_the_text_protocol_has() -> None:
     api = compat.load()
     assert api.server_version_max == min(import_module("ibapi.client").MAX_CLIENT_VER, 200)

@@ -14,7 +14,7 @@ import pytest
 from brokers.ib import commands as do
 from brokers.ib import compat
 from brokers.ib.gateway import IbGateway
-from brokers.ib.market import ROUND_LOT, SHARES_SINCE
+from brokers.ib.lots import ROUND_LOT, SHARES_SINCE
 from brokers.ib.records import (
     Commission,
     ContractRecord,

@@ -433,3 +433,17 @@ def test_an_order_that_works_although_tws_had_called_it_rejected_is_cancelled_an
     assert [each.order_id for each in linked.sent_of(c.CancelOrder)] == [entry.order_id]
     assert linked.happened(Mismatch)[0].rows == (("order 1 (pt-run1-1)", "rejected", "Submitted"),)
     assert not linked.ib.is_ready
+
+
+def test_a_bust_that_is_heard_before_its_fill_ends_the_order_that_tws_calls_filled() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    state = linked.tws.fill(entry.order_id, 10.0)[2]
+    linked.tell(*linked.tws.correct(0, 0.0, 0.0, fee=0.0), state)
+    linked.wait(12)
+    assert now(entry) is Status.FILLED
+    assert linked.ib.orders.positions == {}
+    assert (halts(linked), linked.ib.orders.working()) == ([], [])
+    linked.tell(state)
+    linked.wait(12)
+    assert halts(linked) == []
