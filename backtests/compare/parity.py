@@ -17,6 +17,7 @@ from backtests.report.cells import words
 from backtests.report.parts import Align, Column, Table, from_columns
 from papertape.core.model import NS_PER_S, OrderStatus
 from papertape.core.record import Columns, GuardEvent, RunRecord
+from papertape.core.state import REASON_TEXT, Reason
 from papertape.moments import time_text
 
 ROWS_MAX = 200
@@ -32,6 +33,8 @@ _ORDER_COLUMNS = (
 _FILL_COLUMNS = ("ts", "order", "symbol", "side", "quantity", "price", "fee")
 _WORKS = "WORKS"
 """An order that worked when a run ended: TWS may call that one thing and the fill model another."""
+_AT_THE_END = REASON_TEXT[Reason.RUN_ENDED]
+"""Why it was cancelled then, where the run was told to cancel what works."""
 
 _REFUSED = "refused"
 """Refusals are a table of their own: a strategy may be refused while a broker still confirms what a trip cancels."""
@@ -127,8 +130,9 @@ def _rows(record: RunRecord, columns: Columns, names: tuple[str, ...]) -> Iterat
 
 
 def _orders(record: RunRecord) -> Iterator[Row]:
-    for row in _rows(record, record.orders, _ORDER_COLUMNS):
-        if not OrderStatus[row["status"]].is_final:
+    reasons = record.orders["reason"].tolist()
+    for row, reason in zip(_rows(record, record.orders, _ORDER_COLUMNS), reasons, strict=True):
+        if not OrderStatus[row["status"]].is_final or reason == _AT_THE_END:
             row["status"] = _WORKS
         yield row
 

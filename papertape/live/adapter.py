@@ -88,6 +88,8 @@ class Adapter:
         """Whether a halt of a process before this one was to cancel what works."""
         self.notices_said = 0
         self.fills_heard = 0
+        self.ended: set[int] = set()
+        """Orders whose end was asked for because the run ended."""
         self.wants_end = False
         """Whether the run should end: the connection has failed for good, or the guard disconnects."""
         self.observe = observe
@@ -432,12 +434,14 @@ class Adapter:
     # -- stopping ---------------------------------------------------------------------------------------------
 
     def halt(self, text: str, *, cancels: bool = True) -> None:
-        """No new orders from now on; what works is cancelled. Raises JournalError, after the cancels."""
+        """No new orders from now on; what works is cancelled. Raises JournalError, after the cancels.
+
+        The guard stays on watch: a trip of a halted run still closes what is held, where it is set to.
+        """
         now = self._clock.now()
         if self.state.halted:
             return
         self.state.halted = text
-        self.supervisor.block("halted")
         self.say(now, f"halted: {text}")
         failure: JournalError | None = None
         try:
@@ -454,6 +458,7 @@ class Adapter:
         """The run ends: ask for the end of what works."""
         now = self._clock.now()
         for entry in self.ib.orders.working():
+            self.ended.add(entry.number)
             self.submission.cancel(entry.number, Reason.RUN_ENDED, now)
 
     def say(self, now: int, text: str) -> None:

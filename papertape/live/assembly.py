@@ -29,12 +29,12 @@ from papertape.core.errors import ConfigError
 from papertape.core.folders import state_folder
 from papertape.core.guard import Guard, GuardSettings
 from papertape.core.ledger import Ledger
-from papertape.core.model import NS_PER_S, Mode, Note, SessionTimes, Severity, TimeInForce
+from papertape.core.model import NS_PER_S, Mode, Note, OrderStatus, SessionTimes, Severity, TimeInForce
 from papertape.core.orders import OrderRequest
 from papertape.core.record import RunRecord
 from papertape.core.requests import ConfirmRequest
 from papertape.core.session import Session
-from papertape.core.state import State
+from papertape.core.state import REASON_TEXT, Reason, State
 from papertape.core.timers import NEVER
 from papertape.journal import MemoryJournal
 from papertape.live import entries
@@ -188,11 +188,18 @@ class LiveRun:
             risk_free=self.settings.risk_free,
             mode=self.settings.mode,
             notes=self._notes(),
-            texts=p.side.broker.texts,
+            texts={**p.side.broker.texts, **self._ended_texts()},
             prices=p.side.prices.of_traded(session),
         )
         note_account(session.log, p.adapter.ib.account)
         return make_record(parts, keep_prices=True, began=began)
+
+    def _ended_texts(self) -> dict[int, str]:
+        """Words of orders that were cancelled because the run ended, as a backtest has them."""
+        p = self.parts
+        entries, text = p.adapter.ib.orders.entries, REASON_TEXT[Reason.RUN_ENDED]
+        ended = [number for number in p.adapter.ended if entries[number].status is OrderStatus.CANCELLED]
+        return {p.side.broker.number_of(number): text for number in ended}
 
     def _notes(self) -> list[Note]:
         notes = [*self.notes]

@@ -277,10 +277,17 @@ def test_a_tws_whose_api_is_read_only_is_told_of_with_the_setting_to_change(
     assert '"Read-Only API"' in record.orders["reason"][0]
 
 
-def test_two_runs_of_one_process_have_threads_of_their_own_that_end_with_them(
-    papertape: Runner, here: Path, real: SimulatedGateway, monkeypatch: pytest.MonkeyPatch
+def test_a_run_whose_account_was_typed_trades_and_leaves_no_thread_behind(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strategy_file(here, "buyer")
-    assert live_run(papertape, real, monkeypatch, "--read-only", "--duration", "2s").status == 0
+    gateway = start()
+    said = live_run(papertape, gateway, monkeypatch, "--max-position", "10")
+    assert said.status == 0, said.error
+    assert "guard: max_position 10" in said.out
+    record = only_run(here).record
+    assert (record.mode, record.settings["live"]["account"]) == ("live", LIVE)
+    assert record.fills["quantity"].tolist() == [10.0]
+    assert len(sent(gateway)) == 1
     ours = {"adapter", "strategy", "screen", "question", "record"}
     assert [each.name for each in threading.enumerate() if each.name in ours] == []

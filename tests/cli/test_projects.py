@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backtests.compare.opening import compare
 from feeds.cache import CacheEntry, ColumnCache
-from papertape.cli import init
+from papertape.cli import demo, init
 from papertape.cli.main import spread_data
+from papertape.runs import open_run
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Runner
@@ -65,7 +68,21 @@ def test_the_demo_shows_both_strategies_and_says_what_is_next(papertape: Runner,
     assert "TickMomentum  backtest" in said.out
     assert "TopMovers  backtest" in said.out
     assert "papertape init" in said.out
-    assert len(list((here / "runs").iterdir())) == 2
+    assert re.search(r"the same, no difference in quantity, price, fee or second: [1-9]\d\d+ orders", said.out)
+    assert "differences: 0" in said.out
+    modes = [open_run(each).record.mode for each in sorted((here / "runs").iterdir())]
+    assert sorted(modes) == ["backtest", "backtest", "backtest", "paper"]
+
+
+@pytest.mark.parametrize(("end", "message"), [("2024-06-03T09:33", "differences: "), ("2024-06-03T09:31", "0 orders")])
+def test_the_demo_does_not_call_the_same_what_differs_or_says_too_little(
+    papertape: Runner, here: Path, capsys: pytest.CaptureFixture[str], end: str, message: str
+) -> None:
+    common = ("my_jumps.py", "--data", "tape", "--end", end)
+    assert papertape("backtest", *common, "--out", "a").status == 0
+    assert papertape("paper", *common, "--set", "quantity=11", "--out", "b").status == 0
+    assert demo._verdict(compare(*(open_run(next((here / name).iterdir())) for name in "ab"))) == demo.DIFFERENT
+    assert message in capsys.readouterr().err
 
 
 def test_strategies_are_listed_with_defaults_bounds_and_help(papertape: Runner) -> None:

@@ -17,6 +17,7 @@ from brokers.ib.gateway import IbGateway
 from brokers.ib.records import ContractRecord, Execution, NextValidId, OrderRecord
 from gateway.server import What
 from gateway.threaded import SimulatedGateway
+from papertape.core.record import RunRecord
 from papertape.runs import Run, open_run
 
 TIMEOUT_S = 20.0
@@ -80,6 +81,11 @@ def wait_for_order(gateway: SimulatedGateway) -> None:
     while not any(each.what is What.ORDER for each in list(gateway.events)):
         assert time.monotonic() < deadline_s, "no order in time"
         time.sleep(0.02)
+
+
+def notes(record: RunRecord) -> dict[str, str]:
+    """Code -> text of what a run's record notes."""
+    return {each.code: each.text for each in record.notes}
 
 
 def only_run(folder: Path) -> Run:
