@@ -24,7 +24,7 @@ ROUNDS = 25
 TICKS = 100
 COMMIT_BYTES = 3 * (4096 + 24)
 """What a commit of one order adds to SQLite's log: three pages with their headers (seen with strace)."""
-NEEDS = "needs the extra ib (pip install 'papertape[ib]')"
+NEEDS = "needs the extra ib (pip install '.[ib]')"
 
 
 def measure(plan: Plan) -> Iterator[Row]:

@@ -32,7 +32,7 @@ SERVER_VERSION_MIN = 157
 """Oldest server version that is spoken (TWS of 2020): replies of older ones have layouts that nothing here was tried with."""
 SERVER_VERSION_MAX = 200
 """Newest server version that is offered: up to here all is text."""
-INSTALL = "pip install 'papertape[ib]'"
+INSTALL = "pip install '.[ib]'"
 
 
 class Ibapi(msgspec.Struct, frozen=True):

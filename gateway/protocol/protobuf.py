@@ -45,7 +45,7 @@ def check_server_version(version: int, said: str = "server version") -> None:
         return
     raise ConfigError(
         f"{said} {version}: above {LAST_VERSION} the message classes of ibapi are needed; "
-        f"pip install 'papertape[ib]', or offer {LAST_VERSION} ({' '.join(why.split())})"
+        f"pip install '.[ib]', or offer {LAST_VERSION} ({' '.join(why.split())})"
     )
 
 

@@ -434,12 +434,14 @@ class Adapter:
     # -- stopping ---------------------------------------------------------------------------------------------
 
     def halt(self, text: str, *, cancels: bool = True) -> None:
-        """No new orders from now on; what works is cancelled. Raises JournalError, after the cancels."""
+        """No new orders from now on; what works is cancelled. Raises JournalError, after the cancels.
+
+        The guard stays on watch: a trip of a halted run still closes what is held, where it is set to.
+        """
         now = self._clock.now()
         if self.state.halted:
             return
         self.state.halted = text
-        self.supervisor.block("halted")
         self.say(now, f"halted: {text}")
         failure: JournalError | None = None
         try:

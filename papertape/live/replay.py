@@ -128,8 +128,6 @@ class Replay:
         adapter.is_resumed = self._is_begun
         if adapter.state.trip is not None:
             adapter.supervisor.block(adapter.state.trip.rule)
-        if adapter.state.halted:
-            adapter.supervisor.block("halted")
         requests = side.session.desk.book.requests
         side.session.desk.continue_groups(max((each.group for each in requests), default=0))
         side.sayings.skip()

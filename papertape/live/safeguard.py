@@ -112,6 +112,9 @@ class Safeguard:
             self._ib.send(CancelAll())
 
     def _flatten(self, now: int) -> None:
+        if self._writer.has_given_up:
+            self._say(now, "guard: flatten: not done, since no order can be journaled; close what is held in TWS")
+            return
         for approved in self._supervisor.flattening(self.held()):
             number, self.next_number = self.next_number, self.next_number + 1
             self._inbox.put([events.GuardOrdered(number, approved.request, now)])

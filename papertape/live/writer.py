@@ -35,6 +35,11 @@ class EntryWriter:
         if j < self.known and not self._has_given_up:
             self._note_known(j, now)
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether nothing can be journaled any more, so that no order may be sent."""
+        return self._has_given_up
+
     def give_up(self) -> None:
         """The journal takes nothing more: what follows can only be the end of orders."""
         self._has_given_up = True

@@ -144,7 +144,7 @@ def test_an_old_client_is_to_be_updated(papertape: Runner, start: Start, monkeyp
     monkeypatch.setattr(compat, "load", lambda: old)
     said = examined(papertape, gateway)
     assert "the client is old" in line(said, "versions")
-    assert "papertape[ib]" in setting_below(said, "versions")
+    assert ".[ib]" in setting_below(said, "versions")
 
 
 def test_a_symbol_that_is_not_known_is_told(papertape: Runner, sound: SimulatedGateway) -> None:

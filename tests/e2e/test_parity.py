@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DAY = "2024-06-04"
 ZONE = "America/New_York"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of real data is not beside the repository")
-pytest.importorskip("ibapi", reason="the client of TWS's API is not installed: pip install 'papertape[ib]'")
+pytest.importorskip("ibapi", reason="the client of TWS's API is not installed: pip install '.[ib]'")
 
 
 def minutes(begin: str, end: str, **settings: object) -> Settings:

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif("PAPERTAPE_SOAK" not in os.environ, reason="make soak plays whole days"),
 ]
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of real data is not beside the repository")
-pytest.importorskip("ibapi", reason="the client of TWS's API is not installed: pip install 'papertape[ib]'")
+pytest.importorskip("ibapi", reason="the client of TWS's API is not installed: pip install '.[ib]'")
 
 
 @pytest.mark.parametrize("trades", list(TradesFrom), ids=str)

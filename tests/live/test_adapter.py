@@ -385,6 +385,16 @@ def test_a_halt_blocks_cancels_and_is_journaled_once(tmp_path: Path) -> None:
     assert refused(adapted, 3) == "halted"
 
 
+def test_the_guard_of_a_halted_run_stays_on_watch_and_closes_what_is_held(tmp_path: Path) -> None:
+    adapted = holding(tmp_path, flatten=True)
+    adapted.adapter.halt("by a person")
+    adapted.turn()
+    adapted.trade(7.9)
+    adapted.trade(7.8, seconds=0.1)
+    (ordered,) = adapted.happened(GuardOrdered)
+    assert (ordered.request.side, ordered.request.quantity) == (Side.SELL, 100.0)
+
+
 def test_a_halt_whose_journal_fails_cancels_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapted = holding(tmp_path)
 

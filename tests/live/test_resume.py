@@ -208,7 +208,7 @@ def test_a_halt_stays_over_a_restart(copied: Path) -> None:
     add(copied, entries.Halted("somebody wanted it"))
     run = go_on(copied)
     assert books(run)["halted"] == "somebody wanted it"
-    assert run.parts.adapter.supervisor.guard.blocked
+    assert not run.parts.adapter.supervisor.guard.blocked  # it refuses orders by the halt; its guard stays on watch
     assert run.notes[-1].text.endswith(f"papertape guard reset {copied.name}")
     assert run.notes[-1].text in [text for _, text in run.parts.adapter.state.notices], "the screen says it too"
     let_go(run)

@@ -269,8 +269,8 @@ except ConfigError as error:
 def test_without_protobuf_one_line_says_what_is_missing() -> None:
     said = run(HIDDEN.format(hidden="google"))
     assert said.startswith("google")
-    assert said.endswith(", which ibapi needs, is not installed: pip install 'papertape[ib]'")
+    assert said.endswith(", which ibapi needs, is not installed: pip install '.[ib]'")
 
 
 def test_without_the_client_everything_can_be_imported_and_one_line_says_what_to_install() -> None:
-    assert run(HIDDEN.format(hidden="ibapi")) == "ibapi is not installed: pip install 'papertape[ib]'"
+    assert run(HIDDEN.format(hidden="ibapi")) == "ibapi is not installed: pip install '.[ib]'"

@@ -380,7 +380,7 @@ def test_without_the_message_classes_one_line_says_what_to_install(
         protobuf.check_server_version(226, "--server-version")
     line = str(caught.value)
     assert line.startswith("--server-version 226: above 200")
-    assert "pip install 'papertape[ib]'" in line
+    assert "pip install '.[ib]'" in line
     assert "\n" not in line
     protobuf.check_server_version(200)
 
