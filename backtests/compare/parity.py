@@ -117,35 +117,43 @@ def _row_text(row: Row | None) -> str:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _rows(columns: Columns, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _second(record: RunRecord, ts: int) -> int:
+    """A time in whole seconds. In a backtest ``on_start`` is heard just before the first event: that is its time."""
+    return max(ts, record.start) // NS_PER_S
+
+
+def _rows(record: RunRecord, columns: Columns, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for values in zip(*(columns[name].tolist() for name in names), strict=True):
         row = dict(zip(names, values, strict=True))
-        row["ts"] //= NS_PER_S
+        row["ts"] = _second(record, row["ts"])
         yield row
 
 
 def _orders(record: RunRecord) -> Iterator[Row]:
     reasons = record.orders["reason"].tolist()
-    for row, reason in zip(_rows(record.orders, _ORDER_COLUMNS), reasons, strict=True):
+    for row, reason in zip(_rows(record, record.orders, _ORDER_COLUMNS), reasons, strict=True):
         if not OrderStatus[row["status"]].is_final or reason == _AT_THE_END:
             row["status"] = _WORKS
         yield row
 
 
 def _fills(record: RunRecord) -> Iterator[Row]:
-    return _rows(record.fills, _FILL_COLUMNS)
+    return _rows(record, record.fills, _FILL_COLUMNS)
 
 
 def _guard_events(record: RunRecord) -> Iterator[Row]:
-    return (_guard_row(event) for event in record.guard if event.kind != _REFUSED)
+    return (_guard_row(record, event) for event in record.guard if event.kind != _REFUSED)
 
 
 def _refusals(record: RunRecord) -> Iterator[Row]:
-    return (_guard_row(event) for event in record.guard if event.kind == _REFUSED)
+    return (_guard_row(record, event) for event in record.guard if event.kind == _REFUSED)
 
 
-def _guard_row(event: GuardEvent) -> Row:
-    return {"ts": event.ts // NS_PER_S, **{name: getattr(event, name) for name in ("kind", "rule", "text", "count")}}
+def _guard_row(record: RunRecord, event: GuardEvent) -> Row:
+    return {
+        "ts": _second(record, event.ts),
+        **{name: getattr(event, name) for name in ("kind", "rule", "text", "count")},
+    }
 
 
 _TABLES: Mapping[str, Callable[[RunRecord], Iterator[Row]]] = {

@@ -181,8 +181,9 @@ class Engine:
             self._play()
         if self.cancels:
             p.adapter.cancel_all()
+        p.adapter.send_due()
         deadline = time.monotonic() + END_S
-        while self.cancels and p.adapter.ib.orders.working() and time.monotonic() < deadline:
+        while self._is_ending() and time.monotonic() < deadline:
             p.adapter.send_due()
             self._answer()
             records = p.adapter.poll(0.2)
@@ -301,7 +302,11 @@ class Engine:
     def _is_settled(self) -> bool:
         """Whether what TWS knows is known here, and nothing works that was to end."""
         ib = self.parts.adapter.ib
-        return ib.state is LinkState.READY and not (self.cancels and ib.orders.working())
+        return ib.state is LinkState.READY and not self._is_ending()
+
+    def _is_ending(self) -> bool:
+        """Whether orders still work whose end was asked for: of all at the end of the run, or by the strategy."""
+        return any(self.cancels or each.is_cancelling for each in self.parts.adapter.ib.orders.working())
 
     def _turn_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

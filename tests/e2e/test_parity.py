@@ -20,6 +20,7 @@ from backtests.settings import Settings
 from feeds.lean import import_lean
 from feeds.load import DataOptions, load_tape
 from gateway.scenario import Scenario
+from papertape import Strategy
 from papertape.cli.comparison_text import comparison_lines
 from papertape.core.guard import GuardSettings
 from papertape.core.model import OrderStatus
@@ -82,6 +83,22 @@ def test_orders_that_rest_and_fill_in_parts_are_the_same(
     assert len(both.paper.fills["ts"]) > len(set(both.paper.fills["order"].tolist())), "some fill in parts"
     said = {note.code.rpartition("_")[2] for note in both.paper.notes if note.code.startswith("data_")}
     assert said == sources, "three instruments tick by tick, and those beyond"
+
+
+class CancelsAtTheEnd(Strategy):
+    """Leaves two orders working, and asks for the end of one of them when the run ends."""
+
+    def on_start(self) -> None:
+        self.orders = [self.buy(self.symbols[0], 1, limit=limit, tif="GTC") for limit in (1.0, 2.0)]
+
+    def on_stop(self) -> None:
+        self.cancel(self.orders[0])
+
+
+def test_what_a_strategy_asks_for_when_the_run_ends_is_done(sample: Tape, tmp_path: Path) -> None:
+    both = play_both(CancelsAtTheEnd, sample, minutes("09:30", "09:30:05"), tmp_path)
+    assert both.parity.is_same, both.shown
+    assert both.paper.orders["status"].tolist() == ["CANCELLED", "SUBMITTED"]
 
 
 def test_top_movers_is_the_same_on_the_sample(sample: Tape, tmp_path: Path) -> None:
