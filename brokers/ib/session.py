@@ -47,7 +47,7 @@ from brokers.ib.records import (
 )
 from brokers.ib.registry import Registry
 from papertape.core.errors import PeerError, UserError
-from papertape.core.model import NS_PER_S, Instrument
+from papertape.core.model import NS_PER_S
 from papertape.core.timers import NEVER
 
 MOST_REQUEST_IDS = 2**31 - 1
@@ -468,10 +468,6 @@ class IbSession:
         if state is not self.state:
             self.state, self.since = state, now
             self.events.append(LinkChanged(state, text))
-
-    def know(self, j: int, definition: Instrument, con_id: int, now: int) -> None:
-        """Have TWS define an instrument."""
-        self.queries.know(j, definition, con_id, now)
 
 
 _TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})

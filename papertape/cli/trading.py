@@ -41,7 +41,7 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> int:
     from gateway.assembly import parse_speed
     from gateway.scenario import Scenario
     from papertape.cli.backtest import load
-    from papertape.live.simulated import paper_run, paper_settings, serve_tape
+    from papertape.live.simulated import first_session_of, paper_run, paper_settings, serve_tape
 
     speed = trading.config.live.speed
     settings = paper_settings(trading.settings, speed=None if speed is None else parse_speed(speed))
@@ -51,6 +51,8 @@ def _on_simulated(trading: Trading, strategy: Strategy) -> int:
     questions = _questions(trading)
     tape = load(trading.job)
     _check_symbols(trading.job.symbols, tape)
+    if trading.is_first_look:
+        simulated = first_session_of(tape, simulated)
     with serve_tape(tape, simulated, settings, allow_short=strategy.allow_short, scenario=scenario) as gateway:
         until = end_time(trading, gateway.first_ts, gateway.calendar.zone)
         _say(trading, _opening_of_simulated(trading, gateway, tape))
@@ -72,9 +74,11 @@ def _opening_of_simulated(trading: Trading, gateway: SimulatedGateway, tape: Tap
 
     zone = gateway.calendar.zone
     span = f"{time_text(gateway.first_ts, zone)} to {time_text(gateway.last_ts, zone)}"
+    more = [f"       the first session of it; --data {trading.job.data[0]} plays all"] if trading.is_first_look else []
     return [
         f"paper: {trading.job.strategy} on a simulated gateway that plays {', '.join(trading.job.data)}",
         f"       {len(tape.symbols)} symbols, {span}; --gateway 127.0.0.1:7497 is TWS",
+        *more,
     ]
 
 

@@ -55,6 +55,13 @@ class Trading:
     scenario: str | None
     passed_over: tuple[str, ...] = ()
 
+    @property
+    def is_first_look(self) -> bool:
+        """Whether nobody said what to play, nor how long: then it is a part of the sample."""
+        config = self.config
+        said = (config.start, config.end, config.live.until, config.live.duration)
+        return self.is_simulated and not config.data and said == (None, None, None, None)
+
 
 def read_options(mode: Mode, strategy: str, values: Mapping[str, Any]) -> Trading:
     """The configuration of a run from its options, the environment and a TOML file. Raises ConfigError."""

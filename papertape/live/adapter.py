@@ -361,7 +361,7 @@ class Adapter:
         if j not in self._watched:
             self._watched.add(j)
             self.supervisor.sync()
-            self.ib.know(j, self._registry.instruments[j], self._registry.con_ids[j], now)
+            self.ib.queries.know(j, self._registry.instruments[j], self._registry.con_ids[j], now)
             self.ib.market.watch(j, now)
 
     def _look_at_account(self, now: int) -> None:
@@ -410,7 +410,7 @@ class Adapter:
 
     def _know_asked(self, ask: asks.Know, now: int) -> None:
         self.supervisor.sync()
-        self.ib.know(ask.instrument, ask.definition, ask.con_id, now)
+        self.ib.queries.know(ask.instrument, ask.definition, ask.con_id, now)
 
     def _watch_asked(self, ask: asks.Watch, now: int) -> None:
         self.ib.market.watch(ask.instrument, now)

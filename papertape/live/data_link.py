@@ -209,7 +209,7 @@ class DataLink:
             found.append(j)
             if is_new:
                 waiting.add(j)
-                self.ib.know(j, self.registry.instruments[j], 0, self.clock.now())
+                self.ib.queries.know(j, self.registry.instruments[j], 0, self.clock.now())
         while waiting:
             for event in self.wait_for(lambda each: isinstance(each, InstrumentKnown)):
                 if not isinstance(event, InstrumentKnown):

@@ -128,9 +128,12 @@ class Overview:
             yield event.ts, LogKind.ORDER, f"order {event.number} {event.status.name.lower()}: {event.text}"
 
     def _collect(self) -> None:
-        """New fills, notices and lines of the strategy go to the log, in the order of their times."""
-        found = [*self._new_notices(), *self._new_lines(), *self._new_fills(), *self._new_ends()]
-        for ts, kind, text in sorted(found, key=lambda line: line[0]):
+        """New notices go to the log, then fills and lines of the strategy in the order of their times.
+
+        Notices keep their own order: while the clock is being set by TWS's, times may go back.
+        """
+        found = [*self._new_lines(), *self._new_fills(), *self._new_ends()]
+        for ts, kind, text in [*self._new_notices(), *sorted(found, key=lambda line: line[0])]:
             self._log.add(ts, kind, text)
 
     def _new_notices(self) -> Iterator[tuple[int, LogKind, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from gateway.settings import NO_RATES, GatewaySettings, Limits, backtest_setting
 from gateway.threaded import SimulatedGateway, serve_in_thread
 from papertape.calendar import session_times
 from papertape.core.errors import ConfigError
-from papertape.core.model import SessionTimes
+from papertape.core.model import NS_PER_S, SessionTimes
 from papertape.core.requests import ConfirmRequest
 from papertape.core.series import Tape
 from papertape.core.timers import NEVER
@@ -87,6 +88,16 @@ def tape_span(tape: Tape) -> tuple[int, int]:
     held = [series for series in tape.series if len(series)]
     first = min(int((series.ts if series.start is None else series.start)[0]) for series in held)
     return first, max(int(series.ts[-1]) for series in held)
+
+
+def first_session_of(tape: Tape, simulated: Settings) -> Settings:
+    """The settings with the close of the tape's first session as their end: a first look need not take five days."""
+    first, _ = tape_span(tape)
+    calendar = session_times(simulated.calendar, first, first)
+    close = next((each for each in calendar.close if each >= first), None)
+    if close is None:
+        return simulated
+    return replace(simulated, end=dt.datetime.fromtimestamp(close / NS_PER_S, dt.UTC).isoformat())
 
 
 def end_of(gateway: SimulatedGateway, calendar: SessionTimes) -> int:

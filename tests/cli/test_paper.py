@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backtests.settings import Settings
+from feeds.load import DataOptions, load_tape
 from feeds.sample import write_sample
+from papertape.cli.trading_options import read_options
+from papertape.core.model import Mode
+from papertape.live.simulated import first_session_of
 from papertape.runs import open_run
 from tests.cli.trading_room import (
     no_run,
@@ -61,6 +66,23 @@ def test_it_says_what_it_plays_what_happens_and_where_the_run_is(papertape: Runn
     assert "--gateway 127.0.0.1:7497 is TWS" in said.out
     assert "BUY 10 AAA at 100.0000, fee 1.00" in said.out
     assert f"stored in runs/{next((here / 'runs').iterdir()).name}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("values", "is_first"),
+    [({}, True), ({"data": ["tape"]}, False), ({"end": "2024-06-04"}, False), ({"until": "15:00"}, False)],
+)
+def test_only_where_nobody_says_what_to_play_is_it_a_part_of_the_sample(
+    here: Path, values: dict[str, Any], is_first: bool
+) -> None:
+    (here / "sample").mkdir()
+    (here / "sample" / "tape.json").write_text("{}")
+    assert read_options(Mode.PAPER, "my_jumps.py", values).is_first_look is is_first
+
+
+def test_that_part_is_the_first_session(two_days: Path) -> None:
+    whole = load_tape(two_days, DataOptions(cache=False))
+    assert first_session_of(whole, Settings()).end == "2024-06-03T20:00:00+00:00"
 
 
 def test_json_is_all_that_is_on_stdout_whatever_the_strategy_prints(papertape: Runner, here: Path) -> None:
