@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -61,6 +61,8 @@ class Desk:
         self._working = self._state.account["working"].item
         self.flattens = False
         """Whether a trip still has to close what is held."""
+        self.texts: Mapping[int, str] = {}
+        """Order number -> why a broker ended it, in words of its own."""
         self.is_past = False
         """Whether the strategy is hearing bars of the past, on which no order can be given."""
         self.past_orders = 0
@@ -207,6 +209,8 @@ class Desk:
         if handlers.order is not None:
             filled = float(self._state.orders["filled"][number - 1])
             reason = REASON_TEXT[Reason(int(x["reason"]))]
+            if int(x["reason"]) == Reason.BROKER:
+                reason = self.texts.get(number, reason)
             status = OrderStatus(int(x["status"]))
             yield (
                 handlers.order,

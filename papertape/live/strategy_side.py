@@ -80,6 +80,7 @@ class StrategySide:
         self._wake = wake
         feed.sync = self.sync
         feed.available = lambda: float(session.state.cash[0])
+        session.desk.texts = broker.texts
         broker.arrival = lambda number: session.desk.book.arrival[number - 1]
 
     # -- driving ----------------------------------------------------------------------------------------------
