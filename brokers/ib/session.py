@@ -330,6 +330,8 @@ class IbSession:
         if self._needs_lines:
             self._needs_lines = False
             self.market.resubscribe(now)
+            if not self.settings.in_lockstep:  # for the screen; in lockstep it would only cost rounds
+                self.send(commands.FollowPnl(self.take_id(), self.account.id))
         self._attempts = 0
         self._down_since = NEVER
         is_first, self._was_ready = not self._was_ready, True

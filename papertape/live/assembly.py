@@ -53,6 +53,8 @@ from papertape.store import folder_name, save_into
 from strategies.base import Strategy
 
 CONNECT_S = 15.0
+RECONNECT_S = 3.0
+"""The same after a break: the adapter's thread waits for it, and so does a halt. Another attempt follows."""
 JOURNAL_FILE = "journal.sqlite"
 COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "HKD")
 """Currencies that a run keeps books in beside its base currency, so that what the account holds in them can be marked."""
@@ -363,7 +365,8 @@ def assemble(
 
     def open_connection() -> IbGateway:
         gateway = IbGateway()
-        gateway.connect(address.host, address.port, settings.client_id, CONNECT_S)
+        seconds = RECONNECT_S if ib.server_version else CONNECT_S
+        gateway.connect(address.host, address.port, settings.client_id, seconds)
         return gateway
 
     adapter = Adapter(
