@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,20 @@ from benchmarks.measure import Bound, Check, Direction, Plan, Row, Timing
 from benchmarks.page import page
 from benchmarks.tapes import ticks
 
+LONG = {"csv", "memory", "report", "compare", "gateway", "flood"}
+"""Benchmarks that take long however little they measure: `make soak` runs them, `make test` the others."""
+_CASES = [
+    pytest.param(
+        name,
+        marks=[pytest.mark.soak, pytest.mark.skipif(not os.environ.get("PAPERTAPE_SOAK"), reason="long: make soak")]
+        if name in LONG
+        else [],
+    )
+    for name in BENCHMARKS
+]
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+
+@pytest.mark.parametrize("name", _CASES)
 def test_a_benchmark_runs_and_both_of_its_sides_agree(name: str, tmp_path: Path) -> None:
     rows = measured([name], Plan(tmp_path, quick=True))
     assert rows

@@ -20,7 +20,7 @@ from tests.gateway.desk import Desk, order, stock
 
 SEED = int(os.environ.get("GATEWAY_FUZZ_SEED", "20260825"))
 """Rerun with ``GATEWAY_FUZZ_SEED=N pytest tests/gateway/test_fuzz.py``."""
-FRAMES = int(os.environ.get("GATEWAY_FUZZ_FRAMES", "20000"))
+FRAMES = int(os.environ.get("GATEWAY_FUZZ_FRAMES", "100000" if os.environ.get("PAPERTAPE_SOAK") else "10000"))
 VERSIONS = (157, 163, 176, 187, 200)
 UNLIMITED = Limits(
     messages_per_s=10**9, violations=10**9, market_data_lines=50, tick_by_tick=20, history_requests=10**9,
@@ -93,6 +93,7 @@ def a_market() -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.soak
 def test_no_request_however_odd_raises_and_every_answer_can_be_read():
     rng = random.Random(SEED)
     print(f"rerun with GATEWAY_FUZZ_SEED={SEED}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokers.sim import FillRules
@@ -121,6 +121,7 @@ def cases(draw: st.DrawFn) -> tuple[Program, tuple[Series, ...], FillRules]:
     return program, series, rules
 
 
+@settings(max_examples=max(30, settings().max_examples // 2))  # make soak: many more
 @given(cases())
 def test_orders_fill_at_the_simulated_tws_as_in_the_backtest(case: tuple[Program, tuple[Series, ...], FillRules]):
     program, series, rules = case
