@@ -215,6 +215,7 @@ def test_a_fill_is_heard_once_with_its_price_and_fee_when_the_books_have_it(benc
     (fill,) = fills(bench)
     assert (fill.order, fill.symbol, fill.quantity, fill.price) == (1, "A", 10, 101.0)
     assert fill.fee == pytest.approx(0.1)
+    assert order.book.state.orders["fee"][0] == pytest.approx(0.1)
     ((quantity, cash),) = bench.client.known
     assert quantity == 10
     assert cash == pytest.approx(10_000 - 1_010 - 0.1)

@@ -395,6 +395,16 @@ def test_the_guard_of_a_halted_run_stays_on_watch_and_closes_what_is_held(tmp_pa
     assert (ordered.request.side, ordered.request.quantity) == (Side.SELL, 100.0)
 
 
+def test_nothing_is_closed_by_orders_that_can_not_be_journaled(tmp_path: Path) -> None:
+    adapted = holding(tmp_path, flatten=True)
+    adapted.adapter.writer.give_up()
+    sent = len(adapted.sent_of(c.PlaceOrder))
+    adapted.trade(7.9)
+    adapted.trade(7.8, seconds=0.1)
+    assert len(adapted.sent_of(c.PlaceOrder)) == sent
+    assert any("close what is held in TWS" in text for _, text in adapted.adapter.state.notices)
+
+
 def test_a_halt_whose_journal_fails_cancels_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapted = holding(tmp_path)
 
