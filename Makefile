@@ -16,7 +16,7 @@ TEST_CLIENTS := ibapi-9.81 ibapi-10.50 ib_async-2.1
 SELF := $(PIP) install --no-deps --no-build-isolation --editable .
 
 help:
-	@echo "make demo    backtest both reference strategies on a generated sample and show the results"
+	@echo "make demo    backtest both reference strategies on a generated sample, and a paper session held against its backtest"
 	@echo "make test    lint, types, import rules and all tests"
 	@echo "make check   only lint, types and import rules"
 	@echo "make bench   measure speed and memory against other engines"

@@ -204,6 +204,14 @@ def test_limits_are_armed_anew_only_after_a_reset(copied: Path) -> None:
     let_go(run)
 
 
+def test_a_trip_stays_over_a_restart_for_the_accounts_guard_too(copied: Path) -> None:
+    add(copied, entries.Tripped("max_drawdown", "a drop"))
+    run = go_on(copied)
+    guard = run.parts.adapter.supervisor.guard
+    assert (guard.blocked, guard.rule) == (True, "max_drawdown")
+    let_go(run)
+
+
 def test_a_halt_stays_over_a_restart(copied: Path) -> None:
     add(copied, entries.Halted("somebody wanted it"))
     run = go_on(copied)
