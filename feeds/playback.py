@@ -158,6 +158,11 @@ class RecordedFeed:
             self._resampled[key] = resample(finest, interval_ns, self.calendar)
         return self._resampled[key]
 
+    def own_bars(self, instrument: int) -> Series | None:
+        """All bars of an instrument whose market events they are: of the whole tape, so not for a strategy's eyes."""
+        market = self.view.market(instrument)
+        return market[0] if [series.kind for series in market] == [EventKind.BAR] else None
+
     def past_bars(self, instruments: Sequence[int], warmup: int, now: int) -> Batch | None:
         """The last ``warmup`` bars of each that are over at ``now``, adjusted for splits since."""
         at = max(now, self.start - 1)  # bars from there on are delivered
