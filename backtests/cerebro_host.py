@@ -206,7 +206,7 @@ class CerebroHost(Strategy):
         self.store = PapertapeStore(self)
         self.store._cerebro = cerebro
         cerebro.addstore(self.store)
-        self.cerebro_broker = PapertapeBroker(self, self.clock_of_run, session.instruments)
+        self.cerebro_broker = PapertapeBroker(self, self.clock_of_run)
         self.cerebro_broker.waits_each_round = self._is_preloaded
         self.store.broker = self.cerebro_broker
         cerebro.setbroker(self.cerebro_broker)
@@ -290,6 +290,10 @@ class CerebroHost(Strategy):
     def instrument_index(self, symbol: str) -> int:
         """Index of an instrument within the run."""
         return self._session.instrument_index(symbol)
+
+    def multiplier(self, symbol: str) -> float:
+        """Units of currency that one point of price is worth for a quantity of one."""
+        return self._session.instruments[self._session.instrument_index(symbol)].multiplier
 
     def cash(self) -> float:
         """All cash, in base currency."""

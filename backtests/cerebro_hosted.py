@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
+
+import backtrader as bt
 
 from backtests.cerebro_host import CerebroHost
 from strategies.parameters import Parameter
 
+STRATEGY: type = bt.Strategy
+"""The base of what can be hosted."""
 _OWN = {
     "bars": Parameter(
         "bars", str, None, {}, 'length of the bars, as "1m", or "ticks"; the tape\'s own where not given'
@@ -48,6 +51,3 @@ def hosted(theirs: Any) -> type[CerebroHost]:
         },
     )
     return made
-
-
-assert sys is not None

@@ -53,6 +53,9 @@ class Host(Protocol):
     def instrument_index(self, symbol: str) -> int:
         """Index of an instrument within the run."""
 
+    def multiplier(self, symbol: str) -> float:
+        """Units of currency that one point of price is worth for a quantity of one."""
+
     def cash(self) -> float:
         """All cash, in base currency."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ import backtrader as bt
 from brokers.backtrader_store import Host, PapertapeStore, WallClock
 from brokers.backtrader_store_orders import UnavailableError, request_of
 from papertape.core.errors import StrategyError
-from papertape.core.model import Fill, Instrument, OrderStatus, OrderUpdate, Side
+from papertape.core.model import Fill, OrderStatus, OrderUpdate, Side
 from papertape.core.orders import OrderRequest
 from papertape.core.state import REASON_TEXT, Reason
 
@@ -65,7 +65,7 @@ class _Entry:
 class PapertapeBroker(bt.BrokerBase):
     """What a strategy knows as ``self.broker``."""
 
-    def __init__(self, host: Host, clock: WallClock, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, host: Host, clock: WallClock) -> None:
         super().__init__()
         self.host = host
         self.clock = clock
@@ -73,7 +73,7 @@ class PapertapeBroker(bt.BrokerBase):
         self.waits_each_round = False
         """Whether the run goes on whenever Cerebro has come to a new bar."""
         self.startingcash = self.startingvalue = 0.0
-        self._commissions = {each.symbol: RunCommission(mult=each.multiplier) for each in instruments}
+        self._commissions: dict[str, Any] = {}
         self._positions: dict[str, Any] = {}
         self._entries: dict[int, _Entry] = {}
         self._by_number: dict[int, _Entry] = {}
@@ -144,7 +144,14 @@ class PapertapeBroker(bt.BrokerBase):
 
     def getcommissioninfo(self, data: Any) -> Any:
         """How values and profits of an instrument are reckoned. Commissions come with each execution."""
-        return self._commissions[data._name]
+        return self._commission(data._name)
+
+    def _commission(self, symbol: str) -> Any:
+        multiplier = self.host.multiplier(symbol)
+        known = self._commissions.get(symbol)
+        if known is None or known.p.mult != multiplier:  # a broker may make it known after the start
+            known = self._commissions[symbol] = RunCommission(mult=multiplier)
+        return known
 
     def setcommission(self, *args: Any, **kwargs: Any) -> None:
         """Commissions are the run's; noted once."""
@@ -368,7 +375,7 @@ class PapertapeBroker(bt.BrokerBase):
         if entry is None:
             return
         self._accept(entry.order)
-        commission = self._commissions[fill.symbol]
+        commission = self._commission(fill.symbol)
         fee = fill.fee if fill.fee == fill.fee else 0.0
         closed_fee = fee * closed / size
         entry.order.execute(

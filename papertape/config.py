@@ -82,6 +82,7 @@ class BacktestConfig:
     __pydantic_config__ = _FORBID_UNKNOWN
 
     strategy: str | None = None
+    framework: Literal["papertape", "backtrader"] | None = None
     parameters: Parameters = field(default_factory=dict)
     grid: dict[str, list[Any]] = field(default_factory=dict)
     guard: GuardConfig = field(default_factory=GuardConfig)

@@ -18,7 +18,7 @@ def arm_run(trading: Trading, path: Path) -> int:
     from papertape.live.arming import check_terminal, confirm_account, write_arm
 
     check_terminal()
-    strategy = make_strategy(load_strategy(trading.job.strategy), trading.job.parameters)
+    strategy = make_strategy(load_strategy(trading.job.strategy, trading.job.framework), trading.job.parameters)
     account = trading.settings.account
     limits = ", ".join(f"{name} {value}" for name, value in trading.settings.limits().items())
     emit(f"unattended runs of {trading.job.strategy}; guard: {limits or 'no limits are set'}")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from papertape.runs import Run
     from strategies.base import Strategy
 
+PAPERTAPE = "papertape"
+"""The framework that strategies are written for where nobody says another."""
 GUARD_TRIPPED = 3
 """Exit status of a run that the guard ended."""
 _GUARD_NAMES = {
@@ -31,7 +33,19 @@ _GUARD_NAMES = {
     "allowed_symbols": "allowed_symbols", "flatten": "flatten",
 }  # fmt: skip
 """Options that are limits of the guard -> their names in the configuration."""
-_NOT_PASSED_ON = ("strategy", "parameters", "grid", "guard", "live", "data", "symbols", "sort", "workers", "out")
+_NOT_PASSED_ON = (
+    "strategy",
+    "framework",
+    "parameters",
+    "grid",
+    "guard",
+    "live",
+    "data",
+    "symbols",
+    "sort",
+    "workers",
+    "out",
+)
 """Fields of the configuration that are no options of ``backtests.run.backtest``."""
 
 
@@ -41,6 +55,7 @@ def backtest(
         str, typer.Argument(metavar="STRATEGY", help="tick_momentum, my_file.py, my_file.py:MyStrategy, or run.toml.")
     ],
     data: o.Data = None,
+    framework: o.Framework = None,
     parameter: o.Parameter = None,
     grid: o.Grid = None,
     symbols: o.Symbols = None,
@@ -205,6 +220,7 @@ class Job:
     out: str
     sort: str | None
     workers: int | None
+    framework: str = PAPERTAPE
 
 
 def prepare(config: BacktestConfig) -> Job:
@@ -231,6 +247,7 @@ def prepare(config: BacktestConfig) -> Job:
         out=config.out or "runs",
         sort=config.sort,
         workers=config.workers,
+        framework=config.framework or PAPERTAPE,
     )
 
 
@@ -239,7 +256,7 @@ def run_job(job: Job, *, as_json: bool) -> int:
     from backtests.run import prepared
     from papertape.cli.strategy_source import load_strategy
 
-    strategy_class = load_strategy(job.strategy)
+    strategy_class = load_strategy(job.strategy, job.framework)
     settings, _ = prepared(job.guard, job.options)
     settings.fee_model()
     settings.fill_rules(allow_short=False)

@@ -215,7 +215,7 @@ def _work(number: int, job: Job) -> Row:
 def _run_in_worker(number: int, job: Job) -> Row:
     assert _worker is not None, "the worker was set up"
     tape, played = _worker
-    strategy = make_strategy(load_strategy(job.strategy), job.parameters)
+    strategy = make_strategy(load_strategy(job.strategy, job.framework), job.parameters)
 
     def progress(part: float, events: int) -> None:
         played[number] = part

@@ -19,6 +19,7 @@ def live(
     gateway: p.LiveGateway = None,
     account: p.Account = None,
     client_id: p.ClientId = None,
+    framework: o.Framework = None,
     parameter: o.Parameter = None,
     symbols: o.Symbols = None,
     duration: p.Duration = None,

@@ -17,6 +17,10 @@ Data = Annotated[
         "--data", metavar="PATH...", rich_help_panel=_DATA, help="Files, folders or patterns of trades, quotes, bars."
     ),
 ]
+Framework = Annotated[
+    Literal["papertape", "backtrader"] | None,
+    typer.Option(help="What the strategy is written for; default: papertape."),
+]
 Symbols = Annotated[
     str | None, typer.Option(metavar="A,B", rich_help_panel=_DATA, help="The strategy's symbols; default: all.")
 ]

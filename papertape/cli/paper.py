@@ -18,6 +18,7 @@ def paper(
     gateway: p.Gateway = None,
     account: p.Account = None,
     client_id: p.ClientId = None,
+    framework: o.Framework = None,
     parameter: o.Parameter = None,
     symbols: o.Symbols = None,
     duration: p.Duration = None,

@@ -31,7 +31,7 @@ def trade(trading: Trading) -> int:
     """Run it and print what came of it; returns the exit status."""
     from papertape.cli.strategy_source import load_strategy
 
-    strategy = make_strategy(load_strategy(trading.job.strategy), trading.job.parameters)
+    strategy = make_strategy(load_strategy(trading.job.strategy, trading.job.framework), trading.job.parameters)
     return _on_simulated(trading, strategy) if trading.is_simulated else _on_tws(trading, strategy)
 
 
