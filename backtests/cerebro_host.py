@@ -81,6 +81,8 @@ class CerebroHost(Strategy):
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
+        for name in self.parameter_values.keys() - {"parameter_values", "_session"}:
+            del vars(self)[name]  # theirs may be called as a method of ours is: value, cash, log
         values = {name: self.parameter_values[given] for name, given in self.own_names.items()}
         self.bars: str | None = values["bars"]
         self.backfill: int | None = values["backfill"]

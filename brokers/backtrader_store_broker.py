@@ -236,10 +236,13 @@ class PapertapeBroker(bt.BrokerBase):
         if entry is None or not entry.order.alive():
             return False
         self._cancel(entry)
+        self._cancel_peers(entry)
+        return True
+
+    def _cancel_peers(self, entry: _Entry) -> None:
         for ref in sorted(entry.peers):
             if self._entries[ref].order.alive():
                 self._cancel(self._entries[ref])
-        return True
 
     def _cancel(self, entry: _Entry) -> None:
         if entry.number:
@@ -405,6 +408,8 @@ class PapertapeBroker(bt.BrokerBase):
         else:
             return
         self.notify(order)
+        if status in _LEAVES_OTHERS:
+            self._cancel_peers(entry)
         self._cancel_watched(entry)
 
     def _end(self, order: Any, status: OrderStatus, reason: str) -> None:
@@ -435,6 +440,8 @@ class PapertapeBroker(bt.BrokerBase):
 
 
 _ENDS = frozenset({OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED})
+_LEAVES_OTHERS = frozenset({OrderStatus.EXPIRED, OrderStatus.REJECTED})
+"""Ends of an order at which a broker lets the others of its group work on, and backtrader does not."""
 
 
 def _plain(quantity: float) -> float:

@@ -208,7 +208,7 @@ class TimedEntries(bt.Strategy):
         self.told.append(when)
         if timer is self.leave:
             self.close()
-        elif len(self) > 0 and self.data.dt.time() < self.p.leave:
+        elif len(self) > 0 and self.data.datetime.time() < self.p.leave:
             self.buy(size=3)
 
 
