@@ -7,222 +7,227 @@ So guard, journal, fills, the two halves of a live run and lockstep are what the
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import backtrader as bt
 from greenlet import greenlet
 
-from brokers.backtrader_store import DAY_NS, PapertapeStore, WallClock, timeframe_of
+from backtests.cerebro_host_bars import Bars as PreparedBars
+from backtests.cerebro_host_bars import interval_of, prepare
+from backtests.cerebro_host_past import adopt_orders, adopt_positions
+from brokers.backtrader_store import PapertapeStore, WallClock, timeframe_of
 from brokers.backtrader_store_broker import PapertapeBroker
 from brokers.backtrader_store_data import LiveData, RecordedData, session_of
-from feeds.playback import RecordedFeed, bar_interval
 from papertape.core.delivery import Bars
 from papertape.core.errors import StrategyError
-from papertape.core.model import Bar, EventKind, Fill, OrderStatus, OrderUpdate, Trade
+from papertape.core.model import FeedUpdate, Fill, OrderStatus, OrderUpdate, Trade
 from papertape.core.orders import OrderRequest
 from papertape.core.ports import Handlers
-from papertape.core.requests import duration
-from papertape.core.series import F8, I8, Series
 from strategies.base import Strategy
 from strategies.parameters import Parameter
 
 TICKS = "ticks"
 """What ``bars`` may be instead of a length: each trade is a bar of its own."""
-_DELAYED = bt.feed.DataBase.DELAYED
+_STATUS = {
+    "live": bt.feed.DataBase.LIVE,
+    "delayed": bt.feed.DataBase.DELAYED,
+    "frozen": bt.feed.DataBase.DELAYED,
+    "none": bt.feed.DataBase.NOTSUBSCRIBED,
+    "lost": bt.feed.DataBase.CONNBROKEN,
+    "down": bt.feed.DataBase.CONNBROKEN,
+    "ready": bt.feed.DataBase.DELAYED,
+    "failed": bt.feed.DataBase.DISCONNECTED,
+}
+"""State of the connection, or of one instrument's data -> what backtrader calls it; what is not here is not told."""
 
 
 class HostCerebro(bt.Cerebro):
-    """A Cerebro that ends when its run does."""
+    """A Cerebro that starts and ends with its run."""
 
     host: CerebroHost
 
     def _runonce(self, runstrats: list[Any]) -> None:
-        self.host.warm_up_columns(runstrats)
+        self.host.begin_round_by_round(runstrats[0])
         super()._runonce(runstrats)
-        self.host.linger()
-        self._brokernotify()
-        for strategy in runstrats:
-            strategy._notify()
+        if not self._event_stop:
+            self.host.linger()
+            self._brokernotify()
+            for strategy in runstrats:
+                strategy._notify()
+
+    def _runnext(self, runstrats: list[Any]) -> None:
+        self.host.begin_bar_by_bar(runstrats[0])
+        super()._runnext(runstrats)
 
     def _add_timer(self, owner: Any, when: Any, *args: Any, **kwargs: Any) -> Any:
+        """Times are the exchange's wall clock already: a zone can only be that one."""
         zone = kwargs.get("tzdata")
         if zone is not None and not isinstance(zone, bt.feed.AbstractDataBase):
-            if str(getattr(zone, "key", zone)) != str(self.host.clock_of_run.zone):
+            known = str(self.host.wall_clock.zone)
+            if str(getattr(zone, "key", zone)) != known:
                 raise StrategyError(
-                    f"add_timer(tzdata={zone}): times are the exchange's ({self.host.clock_of_run.zone}); "
-                    "leave tzdata out, or give a data"
+                    f"add_timer(tzdata={zone}): times are those of {known}; leave tzdata out, or give a data"
                 )
-            kwargs["tzdata"] = None  # its own wall clock
+            kwargs["tzdata"] = None
         return super()._add_timer(owner, when, *args, **kwargs)
 
 
 class CerebroHost(Strategy):
-    """Runs the class ``hosted_class``; made by :func:`backtests.cerebro_hosted.hosted`."""
+    """Runs the class ``hosted_class``; its subclasses are made by :func:`backtests.cerebro_hosted.hosted`."""
 
     hosted_class: ClassVar[Any]
-    own_names: ClassVar[Mapping[str, str]] = {
-        "bars": "bars",
-        "backfill": "backfill",
-        "preload": "preload",
-        "allow_short": "allow_short",
-    }
+    own_names: ClassVar[Mapping[str, str]]
     """The host's parameters -> their names beside those of the hosted class."""
+    all_parameters: ClassVar[Mapping[str, Parameter]]
 
     hosted: Any = None
-    """The strategy object, once Cerebro has made it."""
-    clock_of_run: WallClock
+    """Their object, once Cerebro has made it."""
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
         """The host's parameters, then those of the hosted class."""
-        raise NotImplementedError
+        return dict(cls.all_parameters)
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
         for name in self.parameter_values.keys() - {"parameter_values", "_session"}:
             del vars(self)[name]  # theirs may be called as a method of ours is: value, cash, log
-        values = {name: self.parameter_values[given] for name, given in self.own_names.items()}
-        self.bars: str | None = values["bars"]
-        self.backfill: int | None = values["backfill"]
-        self.preload: bool = values["preload"]
-        self.allow_short = values["allow_short"]  # type: ignore[misc]  # each object has its own
-        self._greenlet: Any = None
+        own = {name: self.parameter_values[given] for name, given in self.own_names.items()}
+        self.bars: str | None = own["bars"]
+        self.backfill: int | None = own["backfill"]
+        self.preload: bool = own["preload"]
+        self.allow_short = own["allow_short"]  # type: ignore[misc]  # here each object has its own
         self._datas: dict[str, Any] = {}
-        self._is_preloaded = False
+        self._prepared: PreparedBars | None = None
+        """The bars, where all are known beforehand."""
+        self._past_rounds = 0
+        self._unannounced: list[Any] = []
+        """Datas that were not said to be live yet."""
         self._is_over = False
+        """Whether Cerebro has ended."""
         self._has_ended = False
-        self._is_subscribed = False
-        self._session_handlers: Handlers | None = None
+        """Whether the run has."""
 
     def handlers(self) -> Handlers:
         """Trades are heard where each is a bar; otherwise bars."""
-        market = {"trade": self.on_trade} if self.bars == TICKS else {"bars": self.on_bars}
+        is_ticks = self.bars == TICKS
         return Handlers(
             start=lambda _: self.on_start(),
             stop=lambda _: self.on_stop(),
+            trade=self.on_trade if is_ticks else None,
+            bars=None if is_ticks else self.on_bars,
             order=self.on_order,
             fill=self.on_fill,
-            **market,
+            feed=self.on_feed,
         )
 
     # -- the run tells ------------------------------------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """Make Cerebro and let it come to where it needs the first bar."""
+        """Make Cerebro, and let it come to where it needs the first bar."""
         if not self.symbols:
-            raise StrategyError("no symbols: name them with --symbols, as --symbols AAPL,MSFT")
-        self.clock_of_run = WallClock(self._session.calendar.zone)
-        self._is_preloaded = self._can_preload()
-        if self._is_preloaded:
+            raise StrategyError("no symbols: name them, as --symbols AAPL,MSFT")
+        self.wall_clock = WallClock(self._session.calendar.zone)
+        if self.preload and self.bars != TICKS:
+            self._prepared = prepare(self._session, self.symbols, self.bars, self.wall_clock)
+        if self._prepared is not None:
             self.subscribe(self.symbols, bars=self.bars)
-        cerebro = self._make_cerebro()
-        main = greenlet.getcurrent()
-        self._greenlet = greenlet(cerebro.run, main)
+        self._greenlet = greenlet(self._make_cerebro().run, greenlet.getcurrent())
         self._resume()
-        self._subscribe()
+        if self._prepared is None and not self._is_over:
+            self._subscribe()
 
     def _subscribe(self) -> None:
-        if not self._is_preloaded and not self._is_over:
-            bars = None if self.bars == TICKS else self.bars
-            backfill = self._backfill()
+        if self.bars == TICKS:
+            self.subscribe(self.symbols)
+            return
+        backfill = self._backfill()
+        if backfill:
             for data in self._datas.values():
-                if backfill:
-                    data.put_notification(_DELAYED)
-            self.subscribe(self.symbols, bars=bars, warmup=0 if self.bars == TICKS else backfill)
+                data.put_notification(data.DELAYED)
+        self.subscribe(self.symbols, bars=self.bars, warmup=backfill)
 
     def on_bars(self, bars: Bars) -> None:
         """The bars of one time."""
         if self._is_over:
             return
-        if not self._is_preloaded:
-            self._take(bars)
+        self.broker.follow()
+        if self._prepared is None:
+            number = self.wall_clock.number(bars.ts)
+            columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+            is_live = not self._session.desk.is_past
+            for symbol, *values in zip(bars.symbols, *(each.tolist() for each in columns), strict=True):
+                self._datas[symbol].rows.append((is_live, (number, *values)))
         self._resume()
-
-    def _take(self, bars: Bars) -> None:
-        number = self.clock_of_run.number(bars.ts)
-        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        is_live = not self._session.desk.is_past
-        for symbol, *values in zip(bars.symbols, *(each.tolist() for each in columns), strict=True):
-            data = self._datas[symbol]
-            data.rows.append((is_live, (number, *values)))
 
     def on_trade(self, trade: Trade) -> None:
         """A trade, as a bar of one price."""
         if self._is_over:
             return
-        data = self._datas[trade.symbol]
         price = trade.price
-        data.rows.append((True, (self.clock_of_run.number(trade.ts), price, price, price, price, trade.size)))
+        row = (self.wall_clock.number(trade.ts), price, price, price, price, trade.size)
+        self._datas[trade.symbol].rows.append((True, row))
         self._resume()
 
     def on_fill(self, fill: Fill) -> None:
         """An execution; the order's status comes right after it."""
-        self.cerebro_broker.filled(fill)
+        self.broker.filled(fill)
 
     def on_order(self, update: OrderUpdate) -> None:
         """An order has another status."""
-        self.cerebro_broker.changed(update)
-        if not self._is_preloaded and not self._is_over and self.cerebro_broker.notifs:
+        self.broker.changed(update)
+        self._resume_for_news()
+
+    def on_feed(self, update: FeedUpdate) -> None:
+        """The connection, or what is delivered of one instrument, has changed."""
+        text = f"{update.symbol}: {update.text}" if update.symbol else update.text
+        self.store.put_notification(text, update.state)
+        status = _STATUS.get(update.state)
+        datas = [self._datas[update.symbol]] if update.symbol in self._datas else list(self._datas.values())
+        for data in datas if status is not None else ():
+            if status == data.DELAYED and data.is_lagging:
+                continue
+            data.put_notification(status, update.text)
+        self._resume_for_news()
+
+    def _resume_for_news(self) -> None:
+        """Where bars are known beforehand, orders are heard with the next one, as in any Cerebro that preloads."""
+        if self._prepared is None and not self._is_over and self.store.has_work():
             self._resume()
 
     def on_stop(self) -> None:
         """Let Cerebro come to its end."""
-        self._has_ended = True
-        self.store.ended = True
+        self._has_ended = self.store.ended = True
         for data in self._datas.values():
             data.ended = True
         while not self._is_over:
             self._resume()
+        for name, analyzer in self.hosted.analyzers.getitems():
+            self.log(f"{name}: {analyzer.get_analysis()}")
 
     # -- Cerebro ------------------------------------------------------------------------------------------------------
 
-    def _can_preload(self) -> bool:
-        """Whether the bars are a tape's own, so that nothing happens between them."""
-        feed = self._session.feed
-        if not self.preload or self.bars == TICKS or not isinstance(feed, RecordedFeed):
-            return False
-        wanted = None if self.bars is None else duration(self.bars).ns or DAY_NS
-        for symbol in self.symbols:
-            series = feed.own_bars(self._session.instrument_index(symbol))
-            if series is None or wanted not in (None, bar_interval(series)):
-                return False
-        return True
-
-    def _interval_ns(self) -> int | None:
-        if self.bars == TICKS:
-            return None
-        if self.bars is not None:
-            return duration(self.bars).ns or DAY_NS
-        feed = self._session.feed
-        if isinstance(feed, RecordedFeed):
-            series = feed.own_bars(self._session.instrument_index(self.symbols[0]))
-            return 60_000_000_000 if series is None else bar_interval(series)
-        return int(getattr(feed, "own_bars_ns", 60_000_000_000))
-
     def _make_cerebro(self) -> HostCerebro:
-        session = self._session
-        cerebro = HostCerebro(stdstats=False, quicknotify=not self._is_preloaded)
+        cerebro = HostCerebro(stdstats=False, quicknotify=self._prepared is None)
         cerebro.host = self
         self.store = PapertapeStore(self)
-        self.store._cerebro = cerebro
         cerebro.addstore(self.store)
-        self.cerebro_broker = PapertapeBroker(self, self.clock_of_run)
-        self.cerebro_broker.waits_each_round = self._is_preloaded
-        self.store.broker = self.cerebro_broker
-        cerebro.setbroker(self.cerebro_broker)
-        timeframe, compression = timeframe_of(self._interval_ns())
-        opening, closing = session_of(session.calendar, self.clock_of_run, self.now)
+        self.broker = PapertapeBroker(self, self.wall_clock)
+        self.store.broker = self.broker
+        cerebro.setbroker(self.broker)
+        session = self._session
+        opening, closing = session_of(session.calendar, self.wall_clock, self.now)
+        interval_ns = None if self.bars == TICKS else interval_of(session, self.symbols[0], self.bars)
+        timeframe, compression = timeframe_of(interval_ns)
         for symbol in self.symbols:
-            kind = RecordedData if self._is_preloaded else LiveData
-            data = kind(
+            data = (LiveData if self._prepared is None else RecordedData)(
                 dataname=symbol, name=symbol, timeframe=timeframe, compression=compression,
                 sessionstart=opening, sessionend=closing,
             )  # fmt: skip
             data._store = self.store
-            if self._is_preloaded:
-                data.columns = self._columns(self._series(symbol))
+            if self._prepared is not None:
+                data.columns = self._prepared.columns[symbol]
             self._datas[symbol] = data
             cerebro.adddata(data, name=symbol)
         theirs = {name: value for name, value in self.parameter_values.items() if name not in self.own_names.values()}
@@ -230,45 +235,67 @@ class CerebroHost(Strategy):
         self.cerebro = cerebro
         return cerebro
 
-    def _series(self, symbol: str) -> Series:
-        feed = self._session.feed
-        assert isinstance(feed, RecordedFeed), "only a tape's bars are known beforehand"
-        series = feed.own_bars(self._session.instrument_index(symbol))
-        assert series is not None, "it was looked at before"
-        return series
-
-    def _columns(self, series: Series) -> tuple[F8, ...]:
-        feed = self._session.feed
-        assert isinstance(feed, RecordedFeed), "only a tape's bars are known beforehand"
-        begin, beyond = series.ts.searchsorted(feed.start, "left"), series.ts.searchsorted(feed.end, "right")
-        ts: I8 = series.ts[begin:beyond]
-        return (self.clock_of_run.numbers(ts), *(column[begin:beyond] for column in series.columns))
-
-    def warm_up_columns(self, strategies: Sequence[Any]) -> None:
-        """Bars are known beforehand: put the ones that the strategy needs before the first in front of them."""
-
     def _backfill(self) -> int:
-        """Bars of the past to hear first: as many as were asked for, else one less than the strategy's indicators need."""
+        """Bars of the past to hear first: as many as were asked for, else one less than the indicators need."""
         if self.backfill is not None:
             return self.backfill
-        return max(0, max(getattr(self.strategy, "_minperiods", [1])) - 1)
-
-    @property
-    def strategy(self) -> Any:
-        """Their object."""
-        return self.cerebro.runningstrats[0]
+        return int(max(self.hosted._minperiods)) - 1
 
     def _resume(self) -> None:
         """Let Cerebro go on; it comes back when it needs more, or when it has ended."""
-        self._greenlet.switch()
-        if self._greenlet.dead:
-            self._is_over = True
+        try:
+            self._greenlet.switch()
+        finally:
+            self._is_over = self._greenlet.dead
+        if self._is_over and not self._has_ended:
+            self._session.end("the strategy ended the run")
 
-    # -- for store, broker and data -----------------------------------------------------------------------------------
+    # -- for Cerebro --------------------------------------------------------------------------------------------------
+
+    def begin_bar_by_bar(self, theirs: Any) -> None:
+        """Their object is made: what a process before this one has left is made known to it."""
+        self.hosted = theirs
+        adopt_positions(theirs, self.broker, list(self._datas.values()))
+        adopt_orders(theirs, self.broker, self._session.desk, self._datas)
+
+    def begin_round_by_round(self, theirs: Any) -> None:
+        """The same where bars are known beforehand: those of the past that its indicators need go in front of them."""
+        self.hosted = theirs
+        assert self._prepared is not None, "bars are known beforehand"
+        self._unannounced = list(self._datas.values())
+        self._past_rounds = self._prepared.put_in_front(self._session, self._backfill(), self._datas)
+        if self._past_rounds:
+            for data in self._datas.values():
+                data.put_notification(data.DELAYED)
+
+    def next_round(self) -> None:
+        """Cerebro has come to the bars of the next time: so does the run, where these are not of the past."""
+        if self._prepared is None:
+            return
+        is_past = self._past_rounds > 0
+        if is_past:
+            self._past_rounds -= 1
+            self._session.desk.is_past = True
+            try:
+                self.broker.hand_on()
+            finally:
+                self._session.desk.is_past = False
+        else:
+            self.proceed()
+        if self._unannounced:
+            self._announce(is_past=is_past)
+
+    def _announce(self, *, is_past: bool) -> None:
+        """Have the strategy told of datas that are delayed or live, as it is in any other mode."""
+        if not is_past:
+            for data in [each for each in self._unannounced if len(each) > each.past]:
+                data.put_notification(data.LIVE)
+                self._unannounced.remove(data)
+        self.cerebro._datanotify()
 
     def proceed(self) -> None:
-        """Called by Cerebro: hand on what was asked for, and let the run go on."""
-        self.cerebro_broker.hand_on()
+        """Hand on what was asked for, and let the run go on."""
+        self.broker.hand_on()
         if not self._has_ended:
             self._greenlet.parent.switch()
 
@@ -276,6 +303,8 @@ class CerebroHost(Strategy):
         """Cerebro has no more bars: the run goes on to its end."""
         while not self._has_ended:
             self.proceed()
+
+    # -- for the broker -----------------------------------------------------------------------------------------------
 
     def submit(self, request: OrderRequest) -> tuple[int, str]:
         """Give an order; its number, or 0 and why it was refused."""
@@ -288,6 +317,10 @@ class CerebroHost(Strategy):
     def cancel(self, number: Any) -> None:
         """Ask for an order's end."""
         self._session.desk.cancel(number, self._session.interrupt())
+
+    def fee(self, number: int) -> float:
+        """What an order has cost so far."""
+        return float(self._session.state.orders["fee"][number - 1])
 
     def instrument_index(self, symbol: str) -> int:
         """Index of an instrument within the run."""
@@ -317,6 +350,3 @@ class CerebroHost(Strategy):
     def note(self, code: str, text: str) -> None:
         """Something that whoever reads the run should know."""
         self._session.log.note(code, text)
-
-
-__all__ = ["TICKS", "Bar", "CerebroHost", "EventKind", "HostCerebro", "math"]

@@ -101,6 +101,8 @@ def run_tape(
         end = _end_of_day(session, last)
     with collecting_only_new():
         play(session, feed, start, end, progress, events)
+    if session.ending:
+        end = session.now
     if progress is not None:
         progress(1.0, events)
     parts = RunParts(
@@ -159,7 +161,7 @@ def play(
     """Drive a session over a recorded feed from ``start`` to ``end`` (UTC ns)."""
     drive(session, session.begin(start - 1))
     told = time.perf_counter()
-    while True:
+    while not session.ending:
         batch = feed.next()
         if batch is not None:
             drive(session, session.step(batch))
@@ -172,7 +174,7 @@ def play(
             told = time.perf_counter()
             part = min(1.0, max(0.0, (session.now - start) / max(end - start, 1)))
             progress(part, int(part * events))
-    drive(session, session.finish(end))
+    drive(session, session.finish(session.now if session.ending else end))
 
 
 def _instruments(tape: Tape) -> list[Instrument]:

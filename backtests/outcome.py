@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import inspect
+import itertools
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -356,14 +357,20 @@ def _price_buckets(series: Series, bounds: I8) -> Columns:
 def code_hash(strategy: type) -> str:
     """Hex digest of the strategy's source, with that of its own bases; empty where there is no source to read."""
     digest = hashlib.sha256()
-    for each in strategy.__mro__:
-        if each is Strategy:
-            break
+    for each in _written_for(strategy):
         source = _source(each)
         if not source:
             return ""
         digest.update(source.encode())
     return digest.hexdigest()[:16]
+
+
+def _written_for(strategy: type) -> list[type]:
+    """A strategy's class and its own bases; of one that hosts another framework's, that one and its bases."""
+    theirs = getattr(strategy, "hosted_class", None)
+    if theirs is not None:
+        return [each for each in theirs.__mro__ if each is not object and not each.__module__.startswith("backtrader.")]
+    return list(itertools.takewhile(lambda each: each is not Strategy, strategy.__mro__))
 
 
 @lru_cache(maxsize=64)

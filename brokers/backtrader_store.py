@@ -41,6 +41,12 @@ class Host(Protocol):
     def submit(self, request: OrderRequest) -> tuple[int, str]:
         """Give an order; its number, or 0 and why it was refused."""
 
+    def next_round(self) -> None:
+        """Cerebro has come to a new bar."""
+
+    def fee(self, number: int) -> float:
+        """What an order has cost so far."""
+
     def is_accepted(self, number: int) -> bool:
         """Whether the broker has an order already."""
 
@@ -163,11 +169,12 @@ class PapertapeStore(bt.Store, metaclass=_EachItsOwn):
 
     def get_notifications(self) -> list[Any]:
         """What is to be told now; while there is nothing to do, the run goes on."""
-        if not self.ended and not self._has_work():
+        if not self.ended and not self.has_work():
             self.host.proceed()
         return list(super().get_notifications())
 
-    def _has_work(self) -> bool:
+    def has_work(self) -> bool:
+        """Whether there is anything that the strategy has not been told."""
         datas: Sequence[Any] = self.datas
         return bool(self.notifs or (self.broker and self.broker.notifs) or any(data.has_work for data in datas))
 

@@ -6,7 +6,6 @@ that brackets and one-cancels-other orders reach the broker as what they are.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,8 +23,7 @@ from papertape.core.state import REASON_TEXT, Reason
 _UNPAID = frozenset({REASON_TEXT[Reason.NO_CASH], REASON_TEXT[Reason.NO_MARGIN]})
 """Reasons that are a margin call in backtrader's words."""
 _NOT_HERE = frozenset(
-    "set_cash setcash add_cash set_slippage_perc set_slippage_fixed set_filler set_checksubmit set_coc set_coo "
-    "set_shortcash set_int2pnl set_eosbar seteosbar set_fundstartval".split()
+    ["set_cash", "setcash", "add_cash", "set_slippage_perc", "set_slippage_fixed", "set_filler", "set_checksubmit", "set_coc", "set_coo", "set_shortcash", "set_int2pnl", "set_eosbar", "seteosbar", "set_fundstartval"]
 )
 """What backtrader's simulated broker can be told, and a run is told by its options."""
 
@@ -70,8 +68,6 @@ class PapertapeBroker(bt.BrokerBase):
         self.host = host
         self.clock = clock
         self.notifs: deque[Any] = deque()
-        self.waits_each_round = False
-        """Whether the run goes on whenever Cerebro has come to a new bar."""
         self.startingcash = self.startingvalue = 0.0
         self._commissions: dict[str, Any] = {}
         self._positions: dict[str, Any] = {}
@@ -80,7 +76,8 @@ class PapertapeBroker(bt.BrokerBase):
         self._held_back: dict[int, list[_Entry]] = {}
         """Reference of a family's first order -> its orders, until one says transmit."""
         self._outgoing: list[_Entry] = []
-        self._value_cache = (math.nan, math.nan)
+        self._unpaid: set[int] = set()
+        """Numbers of orders of whose executions some have no fee yet."""
 
     def start(self) -> None:
         """Take the account as it is."""
@@ -267,9 +264,8 @@ class PapertapeBroker(bt.BrokerBase):
     # -- handing on --------------------------------------------------------------------------------------------------
 
     def next(self) -> None:
-        """Cerebro has come to a new bar: so does the run, where the bars are known beforehand."""
-        if self.waits_each_round:
-            self.host.proceed()
+        """Cerebro has come to a new bar."""
+        self.host.next_round()
 
     def hand_on(self) -> None:
         """Give what the strategy has asked for to the run."""
@@ -379,7 +375,10 @@ class PapertapeBroker(bt.BrokerBase):
             return
         self._accept(entry.order)
         commission = self._commission(fill.symbol)
-        fee = fill.fee if fill.fee == fill.fee else 0.0
+        fee = fill.fee
+        if fee != fee:  # the broker says it later
+            self._unpaid.add(fill.order)
+            fee = 0.0
         closed_fee = fee * closed / size
         entry.order.execute(
             number, size, fill.price,
@@ -387,6 +386,28 @@ class PapertapeBroker(bt.BrokerBase):
             opened, commission.getoperationcost(opened, fill.price), fee - closed_fee,
             commission.margin, commission.profitandloss(-closed, before, fill.price), psize, pprice,
         )  # fmt: skip
+
+    def follow(self) -> None:
+        """Take over what changes without an execution: fees that come late, and positions that a split has changed."""
+        for number in sorted(self._unpaid):
+            self._pay(self._by_number[number])
+        for symbol, position in self._positions.items():
+            if position.size:
+                size, price = self.host.held(symbol)
+                if size != position.size:
+                    position.fix(_plain(size), price)
+
+    def _pay(self, entry: _Entry) -> None:
+        order = entry.order
+        more = self.host.fee(entry.number) - order.executed.comm
+        if not more:
+            return
+        self._unpaid.discard(entry.number)
+        order.executed.comm += more
+        trades = order.owner._trades[order.data][order.tradeid]
+        if trades:
+            trades[-1].commission += more
+            trades[-1].pnlcomm -= more
 
     def changed(self, update: OrderUpdate) -> None:
         """An order has another status."""
@@ -401,15 +422,15 @@ class PapertapeBroker(bt.BrokerBase):
             order.partial()
         elif status is OrderStatus.FILLED:
             order.completed()
-        elif status is OrderStatus.PENDING_CANCEL and update.filled and order.executed.size:
+        elif order.executed.p2 < len(order.executed):  # executed in part while its end was asked for
             order.partial()
         elif status in _ENDS:
             self._end(order, status, update.reason)
         else:
             return
         self.notify(order)
-        if status in _LEAVES_OTHERS:
-            self._cancel_peers(entry)
+        if status in _ENDS:
+            self._cancel_peers(entry)  # in backtrader any end ends the group, at a broker only an execution does
         self._cancel_watched(entry)
 
     def _end(self, order: Any, status: OrderStatus, reason: str) -> None:
@@ -440,8 +461,6 @@ class PapertapeBroker(bt.BrokerBase):
 
 
 _ENDS = frozenset({OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED})
-_LEAVES_OTHERS = frozenset({OrderStatus.EXPIRED, OrderStatus.REJECTED})
-"""Ends of an order at which a broker lets the others of its group work on, and backtrader does not."""
 
 
 def _plain(quantity: float) -> float:

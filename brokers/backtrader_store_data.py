@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 
-
 import backtrader as bt
 import numpy as np
 
 from brokers.backtrader_store import PapertapeStore, WallClock, lines_of
 from papertape.core.model import SessionTimes
-from papertape.core.series import F8, I8
+from papertape.core.series import F8
 
 Row = tuple[float, float, float, float, float, float]
 """Backtrader's time, open, high, low, close, volume."""
@@ -40,10 +39,12 @@ class RecordedData(_PapertapeData):
     """Bars of a tape, preloaded as columns, so that indicators are computed over all of them at once."""
 
     columns: tuple[F8, ...] = ()
-    """Time, open, high, low, close, volume: of the bars between start and end of the run."""
+    """Time, open, high, low, close, volume."""
+    past = 0
+    """How many of the first are of the time before the run."""
 
     def preload(self) -> None:
-        """Have the lines hold the columns, before the first bar."""
+        """Have the lines hold the columns, and stand before the first bar."""
         for name, line in zip(_COLUMNS, lines_of(self.columns), strict=True):
             getattr(self.lines, name).array = line
         empty = np.zeros(len(self.columns[0]))
@@ -64,6 +65,11 @@ class LiveData(_PapertapeData):
     def has_work(self) -> bool:
         """Whether Cerebro has to look at it."""
         return bool(self.rows or self.notifs)
+
+    @property
+    def is_lagging(self) -> bool:
+        """Whether what was heard last is of the past."""
+        return bool(self._laststatus == self.DELAYED)
 
     def islive(self) -> bool:
         """It comes bar by bar."""
@@ -87,15 +93,3 @@ class LiveData(_PapertapeData):
 
 
 PapertapeStore.DataCls = LiveData
-
-
-def cut(columns: tuple[F8, ...], ts: I8, begin: int, end: int) -> tuple[F8, ...]:
-    """Columns of the bars from ``begin`` to ``end`` (UTC ns, both included)."""
-    first, beyond = np.searchsorted(ts, begin, "left"), np.searchsorted(ts, end, "right")
-    return tuple(column[first:beyond] for column in columns)
-
-
-def row_of(number: float, values: tuple[float, ...]) -> Row:
-    """A bar as a row: open, high, low, close, volume."""
-    o, h, lo, c, v = values
-    return number, o, h, lo, c, v

@@ -17,11 +17,7 @@ from papertape.core.orders import OrderRequest
 OUTSIDE_HOURS = "outsideRth"
 """The one field of Interactive Brokers' order that may be given as a keyword."""
 _FIELDS_OF_IB = frozenset(
-    "orderType totalQuantity lmtPrice auxPrice tif goodTillDate goodAfterTime trailStopPrice trailingPercent ocaGroup "
-    "ocaType account faGroup faMethod faPercentage hidden displaySize allOrNone minQty percentOffset sweepToFill "
-    "blockOrder triggerMethod whatIf algoStrategy algoParams discretionaryAmt eTradeOnly firmQuoteOnly nbboPriceCap "
-    "openClose origin orderRef parentId overridePercentageConstraints rule80A settlingFirm clearingAccount "
-    "clearingIntent notHeld activeStartTime activeStopTime scaleInitLevelSize hedgeType hedgeParam".split()
+    ["orderType", "totalQuantity", "lmtPrice", "auxPrice", "tif", "goodTillDate", "goodAfterTime", "trailStopPrice", "trailingPercent", "ocaGroup", "ocaType", "account", "faGroup", "faMethod", "faPercentage", "hidden", "displaySize", "allOrNone", "minQty", "percentOffset", "sweepToFill", "blockOrder", "triggerMethod", "whatIf", "algoStrategy", "algoParams", "discretionaryAmt", "eTradeOnly", "firmQuoteOnly", "nbboPriceCap", "openClose", "origin", "orderRef", "parentId", "overridePercentageConstraints", "rule80A", "settlingFirm", "clearingAccount", "clearingIntent", "notHeld", "activeStartTime", "activeStopTime", "scaleInitLevelSize", "hedgeType", "hedgeParam"]
 )
 """Keywords that backtrader's own store for Interactive Brokers would have put into the order."""
 
@@ -143,7 +139,7 @@ def _lifetime(order: Any, clock: WallClock, now: int) -> tuple[TimeInForce, int]
     if isinstance(valid, dt.datetime):
         until = clock.of_datetime(valid)
     elif isinstance(valid, dt.date):
-        until = clock.of_datetime(dt.datetime.combine(valid, dt.time.min))  # noqa: DTZ901  # the exchange's wall clock
+        until = clock.of_datetime(dt.datetime.combine(valid, dt.time.min))  # the exchange's wall clock
     elif isinstance(valid, dt.timedelta):
         if not valid:
             return TimeInForce.DAY, 0

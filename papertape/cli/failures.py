@@ -69,7 +69,12 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 
 def _callback(frames: list[tuple[FrameType, int]], strategy: Strategy) -> str:
-    """The outermost of the strategy's callbacks; what a subscription's filter does is not in one."""
+    """The outermost of the strategy's callbacks; what a subscription's filter does is not in one.
+
+    Of a strategy that hosts one of another framework: the outermost of the user's functions.
+    """
+    if hasattr(strategy, "hosted"):
+        return next((frame.f_code.co_name for frame, _ in frames if is_users(frame.f_code.co_filename)), "run")
     for frame, _ in frames:
         if frame.f_locals.get("self") is strategy and frame.f_code.co_name.startswith("on_"):
             return frame.f_code.co_name

@@ -228,6 +228,19 @@ class OrderUpdate(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class FeedUpdate(msgspec.Struct, frozen=True):
+    """What a live run hears of its market has changed: of all, where ``symbol`` is empty, else of one instrument.
+
+    ``state`` of all is that of the connection: down, connecting, reconciling, ready, lost, failed; of one instrument
+    it is what its data are: live, delayed, frozen, none, unknown.
+    """
+
+    ts: int
+    symbol: str
+    state: str
+    text: str
+
+
 class ActionKind(StrEnum):
     """Kind of a corporate action."""
 

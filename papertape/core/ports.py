@@ -30,6 +30,9 @@ class Handlers(NamedTuple):
     order: Handler | None = None
     fill: Handler | None = None
     stop: Handler | None = None
+    feed: Handler | None = None
+    """Hears a :class:`papertape.core.model.FeedUpdate` where a live run's connection or data change; for hosts of
+    strategies that other frameworks tell of it. Ours do not ask how they are run."""
 
 
 class Image(NamedTuple):

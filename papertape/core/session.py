@@ -76,6 +76,8 @@ class Session:
             log=self.log,
         )  # fmt: skip
         self.consumed = 0
+        self.ending = ""
+        """Why the strategy's side has asked for the end of the run; empty where it has not."""
         self.session_index = 0
         self._actions = actions
         self._now = 0
@@ -490,6 +492,12 @@ class Session:
     def wake(self, handler: Handler, argument: Any) -> None:
         """Have a handler called as soon as the present one has returned."""
         self._ready.append((handler, argument))
+
+    def end(self, why: str) -> None:
+        """Have the run end in order as soon as the present handler has returned."""
+        self.ending = self.ending or why
+        self.watchlist.changed = self.watchlist.changed or self.feed.restarts  # the rest of the batch is void
+        self.interrupt()
 
     def time_today(self, clock: TimeOfDay) -> int | None:
         """When a time of day is in the session of today (in the exchange's zone); None where there is none today."""

@@ -22,6 +22,7 @@ from brokers.ib.events import (
     FillCorrected,
     GuardOrdered,
     InstrumentKnown,
+    LinkChanged,
     OrderAmended,
     OrderChanged,
     OrderFilled,
@@ -30,6 +31,7 @@ from brokers.ib.events import (
 )
 from brokers.ib.registry import Registry
 from feeds.ib import IbFeed, past_batch
+from papertape.core.model import FeedUpdate
 from papertape.core.ports import WakeUp
 from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
@@ -74,6 +76,8 @@ class StrategySide:
         self.starting_equity = math.nan
         self.prices = Prices()
         self._now = 0
+        self.end: Callable[[str], None] = lambda why: None
+        """Has the run end in order."""
         self._owes_wake = False
         """Whether the adapter's thread does not know yet that something was asked for."""
         self._registry = registry
@@ -176,6 +180,8 @@ class StrategySide:
             self._wake_adapter()
         if self.has_begun and self.sayings.due(now):
             self._say()
+        if self.session.ending:
+            self.end(self.session.ending)
 
     def _say(self) -> None:
         """Have what is new of log, series and equity journaled."""
@@ -235,6 +241,18 @@ class StrategySide:
         if event.kind not in (DataKind.LIVE, DataKind.UNKNOWN):  # where live data come from, the run says at its end
             symbol = self.session.symbols[event.instrument]
             self.session.log.note(f"data_{symbol}", f"{symbol}: {event.text}")
+        self._tell(self.session.symbols[event.instrument], event.kind, event.text)
+
+    def _link(self, event: LinkChanged) -> None:
+        self._tell("", event.state, event.text)
+
+    def _tell(self, symbol: str, state: str, text: str) -> None:
+        """Have whoever listens hear that the connection or an instrument's data have changed."""
+        handler = self.session.handlers.feed
+        if handler is not None and self.has_begun:
+            ts = max(self._now, self.session.now)
+            self.session.wake(handler, FeedUpdate(ts, symbol, str(state), text))
+            self._hear()
 
     def _trip(self, trip: Trip) -> None:
         self._drive(self.session.desk.note_trip(trip.ts, trip.rule, trip.text))
@@ -255,4 +273,5 @@ _TAKEN: Mapping[type, Callable[[StrategySide, Any], None]] = {
     Trip: StrategySide._trip,
     AccountReady: StrategySide._ready,
     GuardOrdered: StrategySide._guard_order,
+    LinkChanged: StrategySide._link,
 }

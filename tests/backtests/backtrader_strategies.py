@@ -108,7 +108,7 @@ class AtrTrail(bt.Strategy):
         if self.stop_order is not None:
             self.cancel(self.stop_order)  # one that was given at this very bar could not be: it waits for the next
         self.level = level
-        self.stop_order = self.sell(size=15, exectype=bt.Order.Stop, price=level)
+        self.stop_order = self.sell(size=15, exectype=bt.Order.Stop, price=round(level, 2))
 
     def next(self):
         if not self.position:
@@ -135,9 +135,10 @@ class Brackets(bt.Strategy):
     def next(self):
         if self.orefs or len(self) % self.p.every:
             return
-        price = self.data.close[0] * (1.0 - self.p.entry)
+        price = round(self.data.close[0] * (1.0 - self.p.entry), 2)
         orders = self.buy_bracket(
-            size=20, price=price, stopprice=price * (1.0 - self.p.away), limitprice=price * (1.0 + self.p.away),
+            size=20, price=price,
+            stopprice=round(price * (1.0 - self.p.away), 2), limitprice=round(price * (1.0 + self.p.away), 2),
             valid=dt.timedelta(minutes=self.p.valid), stopargs={"valid": None}, limitargs={"valid": None},
         )  # fmt: skip
         self.orefs = [order.ref for order in orders]
@@ -165,10 +166,11 @@ class OcoEntries(bt.Strategy):
             return
         if not self.position:
             if self.cross[0]:
-                close, valid = self.data.close[0], dt.timedelta(minutes=self.p.valid)
-                first = self.buy(size=5, exectype=bt.Order.Limit, price=close * (1 - self.p.step), valid=valid)
-                second = self.buy(size=7, exectype=bt.Order.Limit, price=close * (1 - 2 * self.p.step), oco=first)
-                third = self.buy(size=9, exectype=bt.Order.Limit, price=close * (1 - 3 * self.p.step), oco=second)
+                prices = [round(self.data.close[0] * (1 - k * self.p.step), 2) for k in (1, 2, 3)]
+                valid = dt.timedelta(minutes=self.p.valid)
+                first = self.buy(size=5, exectype=bt.Order.Limit, price=prices[0], valid=valid)
+                second = self.buy(size=7, exectype=bt.Order.Limit, price=prices[1], oco=first)
+                third = self.buy(size=9, exectype=bt.Order.Limit, price=prices[2], oco=second)
                 self.orefs = [first.ref, second.ref, third.ref]
         elif len(self) - self.entered >= self.p.hold:
             self.orefs = [self.close().ref]
