@@ -55,9 +55,9 @@ class HostCerebro(bt.Cerebro):
             self.host.catch_up()
         else:
             self.host.linger()
-            self._brokernotify()
-            for strategy in runstrats:
-                strategy._notify()
+            if self._broker.notifs:  # of orders that ended after the last bar
+                self._brokernotify()
+                runstrats[0]._notify()
 
     def _runnext(self, runstrats: list[Any]) -> None:
         self.host.begin_bar_by_bar(runstrats[0])
@@ -232,7 +232,8 @@ class CerebroHost(Strategy):
         interval_ns = None if self.bars == TICKS else interval_of(session, self.symbols[0], self.bars)
         timeframe, compression = timeframe_of(interval_ns)
         for symbol in self.symbols:
-            data = (LiveData if self._prepared is None else RecordedData)(
+            kind: Any = LiveData if self._prepared is None else RecordedData
+            data = kind(
                 dataname=symbol, name=symbol, timeframe=timeframe, compression=compression,
                 sessionstart=opening, sessionend=closing,
             )  # fmt: skip
