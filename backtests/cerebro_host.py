@@ -24,6 +24,7 @@ from papertape.core.errors import StrategyError
 from papertape.core.model import FeedUpdate, Fill, OrderStatus, OrderUpdate, Trade
 from papertape.core.orders import OrderRequest
 from papertape.core.ports import Handlers
+from papertape.core.timers import Priority
 from strategies.base import Strategy
 from strategies.parameters import Parameter
 
@@ -50,11 +51,13 @@ class HostCerebro(bt.Cerebro):
     def _runonce(self, runstrats: list[Any]) -> None:
         self.host.begin_round_by_round(runstrats[0])
         super()._runonce(runstrats)
-        if not self._event_stop:
+        if self._event_stop:
+            self.host.catch_up()
+        else:
             self.host.linger()
-            self._brokernotify()
-            for strategy in runstrats:
-                strategy._notify()
+            if self._broker.notifs:  # of orders that ended after the last bar
+                self._brokernotify()
+                runstrats[0]._notify()
 
     def _runnext(self, runstrats: list[Any]) -> None:
         self.host.begin_bar_by_bar(runstrats[0])
@@ -102,6 +105,10 @@ class CerebroHost(Strategy):
         self._prepared: PreparedBars | None = None
         """The bars, where all are known beforehand."""
         self._past_rounds = 0
+        self._round = -1
+        """Place, within the prepared times, of the bars that Cerebro has come to."""
+        self._is_behind = False
+        """Whether the run has not come as far as Cerebro."""
         self._unannounced: list[Any] = []
         """Datas that were not said to be live yet."""
         self._is_over = False
@@ -132,7 +139,8 @@ class CerebroHost(Strategy):
         if self.preload and self.bars != TICKS:
             self._prepared = prepare(self._session, self.symbols, self.bars, self.wall_clock)
         if self._prepared is not None:
-            self.subscribe(self.symbols, bars=self.bars)
+            for symbol in self.symbols:
+                self._session.watchlist.follow(self._session.instrument_index(symbol), self._session.interrupt())
         self._greenlet = greenlet(self._make_cerebro().run, greenlet.getcurrent())
         self._resume()
         if self._prepared is None and not self._is_over:
@@ -153,12 +161,17 @@ class CerebroHost(Strategy):
         if self._is_over:
             return
         self.broker.follow()
-        if self._prepared is None:
-            number = self.wall_clock.number(bars.ts)
-            columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-            is_live = not self._session.desk.is_past
-            for symbol, *values in zip(bars.symbols, *(each.tolist() for each in columns), strict=True):
-                self._datas[symbol].rows.append((is_live, (number, *values)))
+        number = self.wall_clock.number(bars.ts)
+        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        is_live = not self._session.desk.is_past
+        for symbol, *values in zip(bars.symbols, *(each.tolist() for each in columns), strict=True):
+            self._datas[symbol].rows.append((is_live, (number, *values)))
+        self._resume()
+
+    def on_round(self, _: int) -> None:
+        """The run has come to where Cerebro waits for it."""
+        self.broker.follow()
+        self._is_behind = False
         self._resume()
 
     def on_trade(self, trade: Trade) -> None:
@@ -221,7 +234,8 @@ class CerebroHost(Strategy):
         interval_ns = None if self.bars == TICKS else interval_of(session, self.symbols[0], self.bars)
         timeframe, compression = timeframe_of(interval_ns)
         for symbol in self.symbols:
-            data = (LiveData if self._prepared is None else RecordedData)(
+            kind: Any = LiveData if self._prepared is None else RecordedData
+            data = kind(
                 dataname=symbol, name=symbol, timeframe=timeframe, compression=compression,
                 sessionstart=opening, sessionend=closing,
             )  # fmt: skip
@@ -262,6 +276,8 @@ class CerebroHost(Strategy):
         """The same where bars are known beforehand: those of the past that its indicators need go in front of them."""
         self.hosted = theirs
         assert self._prepared is not None, "bars are known beforehand"
+        guard = self._session.guard.settings
+        self._is_watched = guard.max_drawdown is not None or bool(guard.cash_floor) or self._session.has_actions
         self._unannounced = list(self._datas.values())
         self._past_rounds = self._prepared.put_in_front(self._session, self._backfill(), self._datas)
         if self._past_rounds:
@@ -273,17 +289,46 @@ class CerebroHost(Strategy):
         if self._prepared is None:
             return
         is_past = self._past_rounds > 0
+        if self.broker.has_orders:
+            self._hand_on_in_time()
         if is_past:
             self._past_rounds -= 1
-            self._session.desk.is_past = True
-            try:
-                self.broker.hand_on()
-            finally:
-                self._session.desk.is_past = False
         else:
-            self.proceed()
+            self._round += 1
+            self._is_behind = True
+            if self._must_follow():
+                self.catch_up()
         if self._unannounced:
             self._announce(is_past=is_past)
+
+    def _hand_on_in_time(self) -> None:
+        """Give what was asked for at the bar before, as of its close; on bars of the past no order can be given."""
+        desk = self._session.desk
+        if self._round >= 0:
+            self.catch_up()
+        desk.is_past = self._round < 0
+        try:
+            self.broker.hand_on()
+        finally:
+            desk.is_past = False
+
+    def _must_follow(self) -> bool:
+        """Whether anything can happen in the run that Cerebro has to know of: an order executed, a limit crossed."""
+        session = self._session
+        if session.state.account["working"][0]:
+            return True
+        return self._is_watched and any(each.quantity for each in session.ledger.positions)
+
+    def catch_up(self) -> None:
+        """Let the run come to the bars that Cerebro has come to."""
+        if self._is_behind and not self._has_ended:
+            assert self._prepared is not None, "bars are known beforehand"
+            self._session.interrupt()
+            self._session.timers.add(self._prepared.times[self._round], Priority.BARS, self._due)
+            self._greenlet.parent.switch()
+
+    def _due(self, ts: int) -> None:
+        self._session.wake(self.on_round, ts)
 
     def _announce(self, *, is_past: bool) -> None:
         """Have the strategy told of datas that are delayed or live, as it is in any other mode."""
@@ -301,8 +346,11 @@ class CerebroHost(Strategy):
 
     def linger(self) -> None:
         """Cerebro has no more bars: the run goes on to its end."""
+        if self.broker.has_orders:
+            self._hand_on_in_time()
+        self._is_behind = False
         while not self._has_ended:
-            self.proceed()
+            self._greenlet.parent.switch()
 
     # -- for the broker -----------------------------------------------------------------------------------------------
 
@@ -335,8 +383,25 @@ class CerebroHost(Strategy):
         return self.account.cash
 
     def value(self) -> float:
-        """Net liquidation, in base currency."""
-        return self.account.equity
+        """Net liquidation, in base currency; where the run is not asked, by the bars that Cerebro has come to."""
+        if not self._is_behind:
+            return self.account.equity
+        return self.account.cash + sum(map(self._worth, self._datas.values()))
+
+    def _worth(self, data: Any) -> float:
+        size = self.broker.getposition(data).size
+        if not size:
+            return 0.0
+        j = self._session.instrument_index(data._name)
+        rate = float(self._session.state.instruments["rate"][j])
+        return float(size * data.close[0] * self._session.instruments[j].multiplier * rate)
+
+    @property
+    def now(self) -> int:
+        """Time of what is being heard, UTC nanoseconds."""
+        if self._is_behind and self._prepared is not None:
+            return self._prepared.times[self._round]
+        return self._session.now
 
     def held(self, symbol: str) -> tuple[float, float]:
         """Signed quantity held and its average cost."""

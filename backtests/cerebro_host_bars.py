@@ -24,11 +24,15 @@ class Bars:
     """Each symbol's bars between start and end of the run."""
 
     columns: Mapping[str, Columns]
+    times: Sequence[int]
+    """When bars close (UTC ns), each time once: Cerebro's rounds."""
     clock: WallClock
 
     def put_in_front(self, session: Session, count: int, datas: Mapping[str, Any]) -> int:
         """Give the datas the last ``count`` bars before the run, too. Returns how many times these have."""
         index = {session.instrument_index(symbol): data for symbol, data in datas.items()}
+        for j in index:
+            session.feed.watch_bars(j, None, session.now)
         batch = session.feed.past_bars(list(index), count, session.now) if count else None
         if batch is None:
             return 0
@@ -69,5 +73,8 @@ def prepare(session: Session, symbols: Sequence[str], wanted: str | None, clock:
         begin, beyond = np.searchsorted(series.ts, feed.start, "left"), np.searchsorted(series.ts, feed.end, "right")
         times.append(series.ts[begin:beyond])
         columns[symbol] = (clock.numbers(times[-1]), *(column[begin:beyond] for column in series.columns))
-    numbers = columns[symbols[0]][0] if len(times) == 1 else clock.numbers(np.unique(np.concatenate(times)))
-    return Bars(columns, clock) if bool(np.all(numbers[1:] > numbers[:-1])) else None
+    rounds = np.unique(np.concatenate(times))
+    numbers = columns[symbols[0]][0] if len(times) == 1 else clock.numbers(rounds)
+    if len(numbers) != len(rounds) or not bool(np.all(numbers[1:] > numbers[:-1])):
+        return None
+    return Bars(columns, rounds.tolist(), clock)

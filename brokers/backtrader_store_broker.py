@@ -23,7 +23,22 @@ from papertape.core.state import REASON_TEXT, Reason
 _UNPAID = frozenset({REASON_TEXT[Reason.NO_CASH], REASON_TEXT[Reason.NO_MARGIN]})
 """Reasons that are a margin call in backtrader's words."""
 _NOT_HERE = frozenset(
-    ["set_cash", "setcash", "add_cash", "set_slippage_perc", "set_slippage_fixed", "set_filler", "set_checksubmit", "set_coc", "set_coo", "set_shortcash", "set_int2pnl", "set_eosbar", "seteosbar", "set_fundstartval"]
+    [
+        "set_cash",
+        "setcash",
+        "add_cash",
+        "set_slippage_perc",
+        "set_slippage_fixed",
+        "set_filler",
+        "set_checksubmit",
+        "set_coc",
+        "set_coo",
+        "set_shortcash",
+        "set_int2pnl",
+        "set_eosbar",
+        "seteosbar",
+        "set_fundstartval",
+    ]
 )
 """What backtrader's simulated broker can be told, and a run is told by its options."""
 
@@ -266,6 +281,11 @@ class PapertapeBroker(bt.BrokerBase):
     def next(self) -> None:
         """Cerebro has come to a new bar."""
         self.host.next_round()
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether orders wait to be handed on."""
+        return bool(self._outgoing)
 
     def hand_on(self) -> None:
         """Give what the strategy has asked for to the run."""

@@ -26,7 +26,10 @@ def session_of(calendar: SessionTimes, clock: WallClock, at: int) -> tuple[dt.ti
 class _PapertapeData(bt.feed.DataBase):
     """What both kinds have in common. ``dataname`` is the symbol."""
 
-    has_work = False
+    @property
+    def has_work(self) -> bool:
+        """Whether Cerebro has to look at it."""
+        return False
 
     def start(self) -> None:
         """Be made known to the store."""

@@ -95,6 +95,11 @@ class Session:
         self.state.settle = self.settle
         broker.attach(self.state, self.timers, self.instruments)
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether there are corporate actions to come."""
+        return bool(self._actions)
+
     # -- time ---------------------------------------------------------------------------------------------
 
     @property

@@ -10,8 +10,9 @@ NEVER = 2**63 - 1
 
 
 class Priority(IntEnum):
-    """What goes first at one time: the broker, then the exchange's day, then replies, then the strategy's timers."""
+    """What goes first at one time: who waits for its bars, the broker, the exchange's day, replies, the strategy's timers."""
 
+    BARS = -1
     BROKER = 0
     SESSION = 1
     REPLY = 2

@@ -44,6 +44,11 @@ class Watchlist:
         self._records["has_trades"][j] = EventKind.TRADE in self._feed.kinds(j)
         self._changed()
 
+    def follow(self, j: int, now: int) -> None:
+        """Have an instrument delivered for the whole run, though nothing of it is heard."""
+        self.watch(j, now)
+        self.unheard.discard(j)
+
     def release(self, j: int) -> None:
         """Stop following an instrument that is neither held, nor ordered, nor subscribed to."""
         r = self._records[j]
