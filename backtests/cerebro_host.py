@@ -107,6 +107,9 @@ class CerebroHost(Strategy):
         self._past_rounds = 0
         self._round = -1
         """Place, within the prepared times, of the bars that Cerebro has come to."""
+        self._valued_round = -1
+        """The round that ``_value`` was found at."""
+        self._value = 0.0
         self._is_behind = False
         """Whether the run has not come as far as Cerebro."""
         self._unannounced: list[Any] = []
@@ -386,7 +389,10 @@ class CerebroHost(Strategy):
         """Net liquidation, in base currency; where the run is not asked, by the bars that Cerebro has come to."""
         if not self._is_behind:
             return self.account.equity
-        return self.account.cash + sum(map(self._worth, self._datas.values()))
+        if self._valued_round != self._round:  # backtrader asks several times a round, and nothing happens within one
+            self._valued_round = self._round
+            self._value = self.account.cash + sum(map(self._worth, self._datas.values()))
+        return self._value
 
     def _worth(self, data: Any) -> float:
         size = self.broker.getposition(data).size
