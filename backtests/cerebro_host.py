@@ -31,7 +31,6 @@ from strategies.parameters import Parameter
 TICKS = "ticks"
 """What ``bars`` may be instead of a length: each trade is a bar of its own."""
 _STATUS = {
-    "live": bt.feed.DataBase.LIVE,
     "delayed": bt.feed.DataBase.DELAYED,
     "frozen": bt.feed.DataBase.DELAYED,
     "none": bt.feed.DataBase.NOTSUBSCRIBED,
@@ -40,7 +39,7 @@ _STATUS = {
     "ready": bt.feed.DataBase.DELAYED,
     "failed": bt.feed.DataBase.DISCONNECTED,
 }
-"""State of the connection, or of one instrument's data -> what backtrader calls it; what is not here is not told."""
+"""State of the connection, or of one instrument's data -> what backtrader calls it; LIVE is told with the first bar."""
 
 
 class HostCerebro(bt.Cerebro):
@@ -55,13 +54,15 @@ class HostCerebro(bt.Cerebro):
             self.host.catch_up()
         else:
             self.host.linger()
-            if self._broker.notifs:  # of orders that ended after the last bar
+            if self._broker.notifs:  # what became of orders after the last bar
                 self._brokernotify()
                 runstrats[0]._notify()
 
     def _runnext(self, runstrats: list[Any]) -> None:
         self.host.begin_bar_by_bar(runstrats[0])
         super()._runnext(runstrats)
+        if not self._event_stop:
+            self._brokernotify()  # what became of orders after the last bar
 
     def _add_timer(self, owner: Any, when: Any, *args: Any, **kwargs: Any) -> Any:
         """Times are the exchange's wall clock already: a zone can only be that one."""
@@ -201,10 +202,11 @@ class CerebroHost(Strategy):
         self.store.put_notification(text, update.state)
         status = _STATUS.get(update.state)
         datas = [self._datas[update.symbol]] if update.symbol in self._datas else list(self._datas.values())
-        for data in datas if status is not None else ():
-            if status == data.DELAYED and data.is_lagging:
-                continue
-            data.put_notification(status, update.text)
+        for data in datas:
+            if update.symbol:
+                data.is_late = update.state in ("delayed", "frozen")
+            if status is not None:
+                data.put_notification(status, update.text)
         self._resume_for_news()
 
     def _resume_for_news(self) -> None:
@@ -265,7 +267,14 @@ class CerebroHost(Strategy):
         finally:
             self._is_over = self._greenlet.dead
         if self._is_over and not self._has_ended:
-            self._session.end("the strategy ended the run")
+            self._end_run("the strategy ended the run")
+
+    def _end_run(self, why: str) -> None:
+        """Have the run end in order as soon as the present handler has returned; the rest of a tape's batch is void."""
+        session = self._session
+        session.ending = why
+        session.watchlist.changed = session.watchlist.changed or session.feed.restarts
+        session.interrupt()
 
     # -- for Cerebro --------------------------------------------------------------------------------------------------
 
@@ -280,7 +289,7 @@ class CerebroHost(Strategy):
         self.hosted = theirs
         assert self._prepared is not None, "bars are known beforehand"
         guard = self._session.guard.settings
-        self._is_watched = guard.max_drawdown is not None or bool(guard.cash_floor) or self._session.has_actions
+        self._is_watched = guard.max_drawdown is not None or bool(guard.cash_floor) or bool(self._session.actions)
         self._unannounced = list(self._datas.values())
         self._past_rounds = self._prepared.put_in_front(self._session, self._backfill(), self._datas)
         if self._past_rounds:

@@ -63,16 +63,13 @@ class LiveData(_PapertapeData):
         self.rows: deque[tuple[bool, Row]] = deque()
         """What waits, and whether it is of now rather than of the past."""
         self.ended = False
+        self.is_late = False
+        """Whether what the broker delivers is delayed, so that nothing of it is live."""
 
     @property
     def has_work(self) -> bool:
         """Whether Cerebro has to look at it."""
         return bool(self.rows or self.notifs)
-
-    @property
-    def is_lagging(self) -> bool:
-        """Whether what was heard last is of the past."""
-        return bool(self._laststatus == self.DELAYED)
 
     def islive(self) -> bool:
         """It comes bar by bar."""
@@ -87,7 +84,7 @@ class LiveData(_PapertapeData):
         if not self.rows:
             return False if self.ended else None
         is_live, row = self.rows.popleft()
-        if is_live:
+        if is_live and not self.is_late:
             self.put_notification(self.LIVE)
         for name, value in zip(_COLUMNS, row, strict=True):
             getattr(self.lines, name)[0] = value

@@ -76,10 +76,9 @@ class Session:
             log=self.log,
         )  # fmt: skip
         self.consumed = 0
-        self.ending = ""
-        """Why the strategy's side has asked for the end of the run; empty where it has not."""
+        self.ending = ""  # why the strategy's side wants the run to end; whoever drives it then does so in order
         self.session_index = 0
-        self._actions = actions
+        self.actions = actions
         self._now = 0
         self._run: EventRun | None = None
         self._batch: Batch | None = None
@@ -95,11 +94,6 @@ class Session:
         self.state.settle = self.settle
         broker.attach(self.state, self.timers, self.instruments)
 
-    @property
-    def has_actions(self) -> bool:
-        """Whether there are corporate actions to come."""
-        return bool(self._actions)
-
     # -- time ---------------------------------------------------------------------------------------------
 
     @property
@@ -113,7 +107,7 @@ class Session:
         closes = self.calendar.close
         self.session_index = bisect.bisect_left(closes, ts)
         self._enter_session()
-        for action in self._actions:
+        for action in self.actions:
             if action.symbol in self.index and action.ts > ts:
                 self.timers.add(action.ts - 1, Priority.SESSION, self._effect_of(action))
         if self.handlers.start is not None:
@@ -497,12 +491,6 @@ class Session:
     def wake(self, handler: Handler, argument: Any) -> None:
         """Have a handler called as soon as the present one has returned."""
         self._ready.append((handler, argument))
-
-    def end(self, why: str) -> None:
-        """Have the run end in order as soon as the present handler has returned."""
-        self.ending = self.ending or why
-        self.watchlist.changed = self.watchlist.changed or self.feed.restarts  # the rest of the batch is void
-        self.interrupt()
 
     def time_today(self, clock: TimeOfDay) -> int | None:
         """When a time of day is in the session of today (in the exchange's zone); None where there is none today."""

@@ -383,7 +383,6 @@ def assemble(
     side, memory = _strategy_side(strategy, settings, registry, calendar, currencies, asks, wake, symbols, confirm)
     parts = Parts(adapter, side, inbox, asks, journal, clock)
     engine = Engine(parts, until=until, cancels=settings.at_end is AtEnd.CANCEL, look=look)
-    side.end = engine.stop
     return LiveRun(
         strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory, claim,
         began_ts=now, source=source or Source(),

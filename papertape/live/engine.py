@@ -84,6 +84,7 @@ class Engine:
         """When that was (monotonic)."""
         self._stop = threading.Event()
         self._strategy_done = threading.Event()
+        parts.side.end = self.stop
 
     def stop(self, why: str) -> None:
         """Have the run end in order; from any thread."""
