@@ -12,9 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
-from brokers.ib import commands, refusals, translate
+from brokers.ib import changes, commands, refusals, translate
 from brokers.ib.commands import Command
 from brokers.ib.events import Event, Notice, OrderAmended, OrderChanged
 from brokers.ib.fills import Fills, instrument_of_contract
@@ -127,6 +125,7 @@ class IbOrders:
             transmit=transmit,
             min_tick=self._min_tick(request.instrument),
             zone=self.fills.zone,
+            type=self._registry.instruments[request.instrument].type,
         )
 
     def send(self, entry: Entry) -> None:
@@ -260,7 +259,7 @@ class IbOrders:
         if entry.is_superseded(order.perm_id):
             return
         if not has_ended:
-            self._compare_terms(entry, order)
+            changes.compare(self, entry, order)
         self._set_status(entry, record.status, record.warning)
 
     def _foreign_order(self, record: OpenOrder, *, has_ended: bool) -> None:
@@ -277,19 +276,8 @@ class IbOrders:
 
     # -- terms ------------------------------------------------------------------------------------------------
 
-    def _compare_terms(self, entry: Entry, told: OrderRecord) -> None:
-        """TWS shows an order: whether a change has been taken, or TWS itself made one (of a group's quantities)."""
-        if entry.change is not None:
-            request, terms = entry.change
-            if _same_terms(told, terms) or not _same_terms(told, entry.terms):
-                entry.change = None
-                entry.terms = terms
-                self._amend(entry, _with_quantity(request, told.quantity))
-        elif told.quantity > 0.0 and abs(told.quantity - entry.request.quantity) > DUST:
-            entry.terms = msgspec.structs.replace(entry.terms, quantity=told.quantity)
-            self._amend(entry, _with_quantity(entry.request, told.quantity))
-
-    def _amend(self, entry: Entry, request: OrderRequest, text: str = "") -> None:
+    def amend(self, entry: Entry, request: OrderRequest, text: str = "") -> None:
+        """An order works on these terms from now on."""
         entry.request = request
         self.emit(OrderAmended(entry.number, request, self._now, text))
         self.settle(entry)
@@ -297,12 +285,12 @@ class IbOrders:
     def drop_change(self, entry: Entry, text: str) -> None:
         """A change was not taken: the order is as it was."""
         entry.change = None
-        self._amend(entry, entry.request, text)
+        self.amend(entry, entry.request, text)
 
     def end_filled(self, entry: Entry) -> None:
         """TWS calls an order filled and all its executions were heard: it was of what they add up to."""
         entry.change = None
-        self._amend(entry, _with_quantity(entry.request, entry.filled))
+        self.amend(entry, changes.with_quantity(entry.request, entry.filled))
 
     # -- statuses ---------------------------------------------------------------------------------------------
 
@@ -316,7 +304,7 @@ class IbOrders:
         if record.status == "Filled" and record.filled > 0.0 and not record.remaining > 0.0:
             entry.change = None
             if abs(record.filled - entry.request.quantity) > DUST:  # as far as its group or a change left it
-                self._amend(entry, _with_quantity(entry.request, record.filled))
+                self.amend(entry, changes.with_quantity(entry.request, record.filled))
         self.claim(entry, record.filled)
         self._set_status(entry, record.status, "")
 
@@ -391,7 +379,7 @@ class IbOrders:
         """What the executions so far make of the order's status."""
         if entry.change is not None and entry.filled > 0.0 and entry.remaining <= DUST:  # whichever terms it worked on
             entry.change = None
-            entry.request = _with_quantity(entry.request, entry.filled)
+            entry.request = changes.with_quantity(entry.request, entry.filled)
         if entry.filled + entry.busted >= entry.request.quantity - DUST and entry.change is None:
             if not entry.untold:
                 entry.status = OrderStatus.FILLED
@@ -468,21 +456,6 @@ class IbOrders:
         differences = self.told.reconcile(self, is_last=is_last)
         self.doubt = ""
         return differences
-
-
-def _same_terms(a: OrderRecord, b: OrderRecord) -> bool:
-    """Whether two orders are of one quantity and of the same prices, as far as both name them."""
-    pairs = (
-        (a.quantity, b.quantity),
-        (a.limit_price, b.limit_price),
-        (a.aux_price, b.aux_price),
-        (a.trailing_percent, b.trailing_percent),
-    )
-    return all(x != x or y != y or abs(x - y) <= DUST * max(1.0, abs(y)) for x, y in pairs)
-
-
-def _with_quantity(request: OrderRequest, quantity: float) -> OrderRequest:
-    return msgspec.structs.replace(request, quantity=quantity) if quantity > 0.0 else request
 
 
 _ENDED = frozenset({"Filled", "Cancelled", "ApiCancelled", "Inactive"})
