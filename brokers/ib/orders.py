@@ -40,6 +40,8 @@ MISSING_FILL_NS = 2 * NS_PER_S
 """How long after a status that tells of fills their executions may be missing before they are asked for."""
 SEARCHES_MOST = 5
 """How often they are asked for before new orders stop."""
+ROUNDINGS_TOLD = 20
+"""Of how many orders it is said that their prices were put on the price step."""
 ACKNOWLEDGE_NS = 10 * NS_PER_S
 """How long TWS may say nothing of an order that was sent before it is asked what it knows."""
 
@@ -83,6 +85,7 @@ class IbOrders:
         self.told = ToldOrders()
         self._foreign_told: dict[int, OpenOrder] | None = None
         self._now = 0
+        self._roundings = 0
 
     @property
     def now(self) -> int:
@@ -132,7 +135,16 @@ class IbOrders:
         """Send an order that was admitted (and journaled)."""
         assert not entry.is_sent, "an order is sent once"
         entry.is_sent = True
+        self._say_rounding(entry.number, entry.request, entry.terms)
         self.request(commands.PlaceOrder(entry.order_id, self._contract(entry), entry.terms))
+
+    def _say_rounding(self, number: int, request: OrderRequest, terms: OrderRecord) -> None:
+        """What the price step made of an order's prices is said, of the first ones; then that it goes on."""
+        text = translate.rounding(request, terms)
+        if text and self._roundings < ROUNDINGS_TOLD:
+            self._roundings += 1
+            more = "; from here on this is not said any more" if self._roundings == ROUNDINGS_TOLD else ""
+            self.emit(Notice(0, f"order {number}: {text}, the price step of {request.symbol}{more}"))
 
     def left(self, command: commands.PlaceOrder, now: int) -> None:
         """An order's bytes leave now: from here on TWS may have it."""
@@ -177,6 +189,7 @@ class IbOrders:
             return False
         fresh = self._terms(request, entry.order_ref, entry.terms.parent_id, transmit=True)
         entry.change = (request, fresh)
+        self._say_rounding(number, request, fresh)
         self._count(entry)
         self.request(commands.PlaceOrder(entry.order_id, self._contract(entry), fresh))
         return True
@@ -317,9 +330,11 @@ class IbOrders:
             self.settle(entry)
 
     def _look_for_fills(self, entry: Entry) -> None:
+        entry.busted, entry.presumed = max(0.0, entry.busted - entry.presumed), 0.0
         missing = entry.claimed - entry.filled - entry.busted
-        if missing > DUST and any(not each.quantity for each in entry.fills.values()):
-            entry.busted += missing  # of an execution that was heard of when it had been taken back already
+        if missing > DUST and entry.has_unheard_bust:
+            entry.presumed = missing
+            entry.busted += missing
             missing = 0.0
         if missing <= DUST:
             entry.missing_since, entry.searches = NEVER, 0
@@ -377,6 +392,7 @@ class IbOrders:
 
     def settle(self, entry: Entry) -> None:
         """What the executions so far make of the order's status."""
+        self._look_for_fills(entry)
         if entry.change is not None and entry.filled > 0.0 and entry.remaining <= DUST:  # whichever terms it worked on
             entry.change = None
             entry.request = changes.with_quantity(entry.request, entry.filled)
@@ -385,7 +401,6 @@ class IbOrders:
                 entry.status = OrderStatus.FILLED
         elif not entry.status.is_final and entry.filled > 0.0 and entry.status is not OrderStatus.PENDING_CANCEL:
             entry.status = OrderStatus.PARTIALLY_FILLED
-        self._look_for_fills(entry)
         self._count(entry)
 
     def raise_doubt(self, text: str) -> None:
