@@ -262,7 +262,8 @@ class IbOrders:
         entry = self._entry_of(order.order_ref, order.perm_id, record.order_id, order.client_id)
         has_ended = record.status in _ENDED
         if entry is None:
-            self._foreign_order(record, has_ended=has_ended)
+            if self._is_of_account(order.account):
+                self._foreign_order(record, has_ended=has_ended)
             return
         self.told.take_open(entry.order_ref, record, has_ended=has_ended)
         self._note_perm_id(entry, order.perm_id)
@@ -413,7 +414,12 @@ class IbOrders:
             self.told.completed[record.order.order_ref] = record
 
     def _execution(self, record: Execution) -> None:
-        self.fills.execution(record, self._now)
+        if self._is_of_account(record.account):
+            self.fills.execution(record, self._now)
+
+    def _is_of_account(self, account: str) -> bool:
+        """Whether something is of the run's account: a login may have several, and a master client hears of all."""
+        return account in ("", self.account) or not self.account
 
     def _commission(self, record: Commission) -> None:
         self.fills.commission(record)

@@ -21,7 +21,7 @@ from brokers.ib.events import (
 )
 from brokers.ib.orders import Entry
 from papertape.core.model import OrderStatus, TimeInForce
-from tests.brokers.ib.linked import Linked, request
+from tests.brokers.ib.linked import Linked, contract, request
 
 Status = OrderStatus
 
@@ -146,6 +146,22 @@ def test_an_execution_without_reference_is_ours_by_its_permanent_id_and_not_by_a
     )
     linked.tell(strange)
     assert linked.ib.orders.positions == {0: 4.0}
+
+
+def test_what_another_account_of_the_login_does_is_not_this_accounts() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    execution = linked.tws.fill(entry.order_id, 4.0)[0]
+    assert isinstance(execution, r.Execution)
+    terms = r.OrderRecord(action="BUY", quantity=5.0, type="MKT", perm_id=70, account="DU2")
+    linked.tell(
+        msgspec.structs.replace(execution, account="DU2", order_ref="somebody", perm_id=5, order_id=0),
+        r.OpenOrder(0, contract("BBB"), terms, "Submitted"),
+    )
+    assert (linked.happened(Executed), linked.ib.account.expected, linked.ib.orders.foreign) == ([], {}, {})
+    linked.tell(r.OpenOrder(0, contract("BBB"), msgspec.structs.replace(terms, account="DU1"), "Submitted"), execution)
+    assert list(linked.ib.orders.foreign) == [70]
+    assert linked.ib.account.expected == {101: 4.0}
 
 
 # -- what it costs --------------------------------------------------------------------------------------------
