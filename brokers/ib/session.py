@@ -153,7 +153,7 @@ class IbSession:
         self._unit_ns = round(NS_PER_S * (1.0 if settings.in_lockstep else settings.speed))
         emit = self.events.append
         self.orders = IbOrders(
-            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
+            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=registry.price_step
         )
         self.orders.fills.zone = zone
         self.orders.unit_ns = self._unit_ns
@@ -179,9 +179,6 @@ class IbSession:
         if found > MOST_REQUEST_IDS:
             raise PeerError("TWS's ids are used up; reset the API order id sequence in its global configuration")
         return found
-
-    def _min_tick(self, j: int) -> float:
-        return self.registry.instruments[j].tick_size
 
     @property
     def is_ready(self) -> bool:

@@ -506,7 +506,9 @@ def test_103_about_an_order_whose_end_was_asked_for_is_not_sent_again() -> None:
 
 
 @pytest.mark.parametrize("codes", [(201, 103), (103, 103), (201, 201)])
-def test_an_order_that_is_refused_while_a_change_of_it_is_on_its_way_is_never_sent_again(codes: tuple[int, ...]) -> None:
+def test_an_order_that_is_refused_while_a_change_of_it_is_on_its_way_is_never_sent_again(
+    codes: tuple[int, ...],
+) -> None:
     linked = ready()
     linked.takes_orders = False
     entry = linked.order(limit_price=9.0)
