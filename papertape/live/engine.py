@@ -24,6 +24,9 @@ POLL_S = 0.05
 """Longest wait for TWS: a halt from another process and the guard's deadlines are at most so late."""
 MARKER_S = 120.0
 """Longest wait for a marker in lockstep."""
+LOCKSTEP_RETRY_S = 0.1
+LOCKSTEP_RETRIES = 300
+"""How often a lost connection is made again in lockstep: the market stands still meanwhile, so only the clock counts."""
 END_S = 10.0
 """How long the end of a run waits for the broker to confirm that nothing works any more."""
 DISTRESS_S = 5.0
@@ -128,9 +131,21 @@ class Engine:
         if p.clock.now() > self.until:
             self.why = self.why or self.why_until
             return False
+        if adapter.gateway is None:
+            self._connect_again()
         adapter.send_due()
         self._answer()
         return True
+
+    def _connect_again(self) -> None:
+        """Exchange time, which pauses between attempts are counted in, stands still. Raises PeerError where all fail."""
+        adapter = self.parts.adapter
+        for _ in range(LOCKSTEP_RETRIES):
+            adapter.connect()
+            if adapter.gateway is not None or self._stop.wait(LOCKSTEP_RETRY_S):
+                return
+            self.look()
+        raise PeerError(f"the simulated gateway was lost, and did not come back: {adapter.ib.text}")
 
     def _answer(self) -> None:
         """Answer the gateway's last marker, exactly once."""

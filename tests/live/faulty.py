@@ -144,9 +144,9 @@ def play(
     guard: GuardSettings | None = None,
     seconds: float = 38.0,
     look: Callable[[LiveRun], None] | None = None,
-    speed: float = SPEED,
+    speed: float | None = SPEED,
 ) -> Played:
-    """Play a run with faults, to ``seconds`` of exchange time after the start, or until all its orders were given."""
+    """Play a run with faults, for ``seconds`` of exchange time and until all its orders were given; None: in lockstep."""
     scenario = Scenario.parse(faults, "scenario") if isinstance(faults, str) else faults
     simulated, _ = prepared(None, {"cash": 1_000_000, "margin": 4.0, "end": "2024-06-04T10:04:00"})
     limits = guard or GuardSettings(stale_s=0.0)
@@ -156,7 +156,7 @@ def play(
     CountingGateway.sent = Counter()
     CountingGateway._terms = {}
     with serve_tape(played, simulated, settings, allow_short=True, scenario=scenario) as gateway:
-        run = paper_run(player, played, gateway, settings, simulated, out=out, until=START + round(seconds * NS_PER_S))
+        run = paper_run(player, played, gateway, settings, simulated, out=out, until=START + LAST_S * NS_PER_S)
         adapter = run.parts.adapter
         adapter.ib.settings = replace(
             adapter.ib.settings, heartbeat_s=0.3, silence_s=0.9, backoff_s=(0.1, 0.2), handshake_s=3.0

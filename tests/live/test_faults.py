@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from papertape.core.errors import JournalError
+from papertape.core.errors import JournalError, PeerError
 from papertape.core.guard import GuardSettings, Reference
 from papertape.core.model import OrderStatus, OrderUpdate, Trade
 from papertape.live.assembly import LiveRun
@@ -61,6 +61,31 @@ def test_position_and_cash_are_the_accounts_after(name: str, tmp_path: Path) -> 
     played.check()
     assert len(played.refs) >= 5, played.said
     assert not played.run.parts.adapter.state.halted, played.said
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        fault("disconnect", at="10:00:15") + fault("disconnect", at="10:00:21") + fault("ids-back", nth=2, by=5),
+        fault("disconnect", message="execution", nth=3),
+        fault("restart", at="10:00:12", wall="0.3s"),
+    ],
+    ids=["between orders", "in the middle of a fill", "and nobody listens for a while"],
+)
+def test_in_step_a_connection_that_is_lost_is_made_again(faults: str, tmp_path: Path) -> None:
+    played = play(faults, tmp_path, speed=None)
+    played.check()
+    assert [text for text in played.said if text.startswith("connection: down")]
+    assert len(played.refs) >= 15
+    assert played.run.engine.why == "all was given"
+
+
+def test_in_step_a_gateway_that_does_not_come_back_ends_the_run_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papertape.live.engine.LOCKSTEP_RETRIES", 2)
+    with pytest.raises(PeerError, match="was lost, and did not come back: nobody listens at"):
+        play(fault("restart", at="10:00:12", wall="60s"), tmp_path, speed=None)
 
 
 @pytest.mark.parametrize("seed", [3, 11])
