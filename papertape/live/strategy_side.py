@@ -69,6 +69,8 @@ class StrategySide:
         self.slow_handlers = 0
         self.events = 0
         self.has_begun = False
+        self.is_silent = False
+        """Whether no handler is called any more, since one has failed: books go on."""
         self.is_open = False
         self.began_ts = 0
         self.starting_equity = math.nan
@@ -90,7 +92,7 @@ class StrategySide:
 
         Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
         """
-        if not self.has_begun:
+        if not self.has_begun or self.is_silent:
             deque(wakes, maxlen=0)
             return
         for handler, event in wakes:
