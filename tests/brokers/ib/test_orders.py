@@ -272,3 +272,32 @@ def test_a_correction_of_a_fill_that_waits_for_its_fee_tells_both_in_order() -> 
     ]  # fmt: skip
     linked.wait(2)
     assert len(linked.fills) == 1
+
+
+def test_a_commission_of_a_fill_that_was_corrected_since_changes_nothing() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    first = linked.tws.fill(entry.order_id, 10.0, 10.0, fee=3.0)
+    linked.tell(*first, *linked.tws.correct(0, 10.0, 10.25, fee=1.1), first[-1])
+    assert sum(each.amount for each in linked.happened(Charged)) == pytest.approx(1.1)
+    assert [each.fee for each in linked.happened(FeeKnown)] == [1.1]
+
+
+def test_a_correction_costs_what_its_fill_did_until_tws_says_otherwise() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    linked.tell(*linked.tws.fill(entry.order_id, 10.0, 10.0, fee=3.0))
+    correction, fee = linked.tws.correct(0, 10.0, 10.25, fee=3.0)
+    linked.tell(correction, fee)
+    assert linked.happened(FeeKnown) == []
+    assert [each.amount for each in linked.happened(Charged)] == [3.0]
+
+
+def test_a_change_of_an_order_that_tws_has_raises_no_doubt_about_its_arrival() -> None:
+    linked = ready()
+    linked.working_order(limit_price=9.0)
+    linked.ib.orders.modify(1, request(limit_price=9.5))
+    linked.settle()
+    asked = len(linked.sent_of(c.AskPositions))
+    linked.wait(40)
+    assert len(linked.sent_of(c.AskPositions)) == asked

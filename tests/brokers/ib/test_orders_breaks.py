@@ -201,3 +201,17 @@ def test_an_order_that_tws_lists_as_completed_and_inactive_was_rejected_unless_s
     told = linked.happened(OrderChanged)[-1]
     assert (told.status, told.text) == (ends, "Inactive")
     assert linked.ib.is_ready
+
+
+@pytest.mark.parametrize(("is_acknowledged", "ends"), [(False, Status.REJECTED), (True, Status.EXPIRED)])
+def test_an_order_for_a_day_that_is_over_expired_only_if_tws_ever_had_it(is_acknowledged: bool, ends: Status) -> None:
+    linked = ready()
+    entry = linked.order(limit_price=9.0)
+    entry.day_end = linked.now + 1
+    if is_acknowledged:
+        linked.tell(linked.tws.orders[entry.order_id].open_order())
+    linked.break_off()
+    linked.tws.forgets.add(entry.order_id)
+    linked.come_back()
+    assert now(entry) is ends
+    assert linked.ib.is_ready

@@ -111,8 +111,9 @@ def test_two_permanent_ids_under_one_reference_leave_only_the_last() -> None:
     assert len(entry.perm_ids) == 2
     assert entry.order_id == again.order_id
     first.status = "Cancelled"
-    linked.tell(first.open_order())
+    linked.tell(first.open_order(), first.state())
     assert linked.ib.orders.working_quantities(0) == (10.0, 0.0)
+    assert now(entry) is Status.SUBMITTED
 
 
 def test_what_a_group_takes_off_an_order_is_its_new_quantity() -> None:
