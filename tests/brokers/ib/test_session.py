@@ -475,3 +475,13 @@ def test_an_execution_while_everything_is_told_has_it_asked_once_more() -> None:
     linked.wait(3)
     assert len(linked.sent_of(c.AskPositions)) == asked + 2
     assert linked.ib.is_ready
+
+
+def test_values_of_another_account_are_not_this_accounts() -> None:
+    linked = ready()
+    before = linked.ib.account.net_liquidation
+    linked.tell(r.AccountValue("NetLiquidation", "7", "USD", "DU2"))
+    linked.tell(r.PortfolioItem(contract(), 5.0, 1.0, 5.0, 1.0, 0.0, 0.0, "DU2"))
+    linked.tell(r.PositionItem("DU2", contract(), 5.0, 1.0))
+    assert linked.ib.account.net_liquidation == before
+    assert (linked.ib.account.portfolio, linked.ib.account.positions) == ({}, {})
