@@ -443,6 +443,7 @@ def test_bars_that_were_told_before_a_break_are_asked_for_again_after_it():
     asked.tell(HistoryEnd(first.request_id, "", ""))
     asked.queries.drop(asked.now)
     asked.tell(Connected(200, ""), NextValidId(1))
+    asked.settle()
     asked.take()
     asked.queries.put(question, asked.now)
     asked.wait(16.0)
