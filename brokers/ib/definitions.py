@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokers.ib.commands import AskContract, Command
-from brokers.ib.events import Event, InstrumentKnown
+from brokers.ib.events import Event, InstrumentKnown, Notice
 from brokers.ib.records import NAN, ContractDetails, ContractDetailsEnd
 from brokers.ib.registry import Registry
 from brokers.ib.translate import SMART, contract_of, instrument_of
@@ -93,7 +93,13 @@ class Definitions:
         del self._open[record.request_id]
         known = choose(asked.instrument, asked.wanted, asked.found)
         if not known.failure:
-            self.registry.add(self.registry.instruments[asked.instrument], known.con_id)
+            self.registry.define(asked.instrument, known.con_id, known.min_tick)
+            ours = self.registry.instruments[asked.instrument]
+            if known.multiplier != ours.multiplier:
+                text = (
+                    f"{ours.symbol} has the multiplier {known.multiplier:g} at TWS, and {ours.multiplier:g} in this run"
+                )
+                self._emit(Notice(0, f"{text}; give it in the instruments' definitions", halts=True))
         self._emit(known)
         return True
 

@@ -135,16 +135,14 @@ class IbSession:
         self._pending: set[Step] = set()
         self._deadline = NEVER
         self._execution_request = 0
-        self._heard = self._beat = 0
-        self._attempts = 0
+        self._heard = self._beat = self._attempts = 0
         self._down_since = NEVER
         self._retry_at = 0
         self._needs_lines = True
         self._was_ready = False
         self._has_valid_id = False
-        self._has_moved = (
-            False  # by an execution while everything was told: cash may be of before it, positions of after
-        )
+        self._has_moved = False
+        """Whether an execution came while everything was told: cash may be of before it, positions of after."""
         self._was_asked = False
         """Whether this connection was asked for everything before."""
         self._looks = 0
@@ -153,7 +151,7 @@ class IbSession:
         self._unit_ns = round(NS_PER_S * (1.0 if settings.in_lockstep else settings.speed))
         emit = self.events.append
         self.orders = IbOrders(
-            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
+            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=registry.price_step
         )
         self.orders.fills.zone = zone
         self.orders.unit_ns = self._unit_ns
@@ -170,8 +168,12 @@ class IbSession:
 
     def send(self, command: Command) -> None:
         """Have a command sent; what is sent while there is no connection is not, and is asked for again after it."""
-        if self.state not in (LinkState.DOWN, LinkState.CONNECTING, LinkState.FAILED):
+        if self._can_send:
             self._outbox.put(command)
+
+    @property
+    def _can_send(self) -> bool:
+        return self.state not in (LinkState.DOWN, LinkState.CONNECTING, LinkState.FAILED)
 
     def take_id(self) -> int:
         """A new id: one allocator for orders and requests, because TWS's errors do not say which they mean."""
@@ -179,9 +181,6 @@ class IbSession:
         if found > MOST_REQUEST_IDS:
             raise PeerError("TWS's ids are used up; reset the API order id sequence in its global configuration")
         return found
-
-    def _min_tick(self, j: int) -> float:
-        return self.registry.instruments[j].tick_size
 
     @property
     def is_ready(self) -> bool:
@@ -253,28 +252,30 @@ class IbSession:
 
     def _choose_account(self, now: int) -> None:
         """Which account is traded, and whether it may be. Raises nothing: a refusal ends the session for good."""
-        wanted = self.settings.account
+        wanted, before = self.settings.account, self.account.id
         known = ", ".join(self.managed) or "none"
-        if wanted and wanted not in self.managed:
+        if before and before not in self.managed:
+            self.fail(f"this run trades account {before}, and TWS is now logged in to {known}", now)
+        elif wanted and wanted not in self.managed:
             self.fail(
                 f"account {wanted} is not among those of this TWS ({known}); name one of them with --account", now
             )
-        elif not wanted and len(self.managed) > 1:
+        elif not (wanted or before) and len(self.managed) > 1:
             self.fail(f"this TWS manages several accounts ({known}); name one of them with --account", now)
-        elif not self.settings.allows_live and not translate.is_paper_account(wanted or self.managed[0]):
-            name = wanted or self.managed[0]
+        else:
+            self._take_account(wanted or before or self.managed[0], now)
+
+    def _take_account(self, name: str, now: int) -> None:
+        is_paper = translate.is_paper_account(name)
+        if not self.settings.allows_live and not is_paper:
             self.fail(f"account {name} is no paper account; paper trades only on those that begin with D", now)
-        elif self._is_port_of_another_kind(wanted or self.managed[0]):
-            kind = "paper" if translate.is_paper_account(wanted or self.managed[0]) else "live"
-            text = f"the port is the usual one of a {self.settings.port_kind} account, and {wanted or self.managed[0]} is a"
+        elif self.settings.port_kind and (self.settings.port_kind == "paper") != is_paper:
+            text = f"the port is the usual one of a {self.settings.port_kind} account, and {name} is a"
+            kind = "paper" if is_paper else "live"
             self.fail(f"{text} {kind} account; use the port of the one that is meant", now)
         else:
-            self.account.id = self.orders.account = wanted or self.managed[0]
+            self.account.id = self.orders.account = name
             self.begin_reconciling("connected", now)
-
-    def _is_port_of_another_kind(self, account: str) -> bool:
-        kind = self.settings.port_kind
-        return bool(kind) and (kind == "paper") != translate.is_paper_account(account)
 
     def begin_reconciling(self, why: str, now: int) -> None:
         """Ask for everything that must be known before orders may be sent (again)."""
@@ -290,8 +291,7 @@ class IbSession:
         self.orders.begin_reconciling()
         self.account.begin_reconciling()
         self._execution_request = self.take_id()
-        is_again = self._was_asked
-        self._was_asked = True
+        is_again, self._was_asked = self._was_asked, True
         for command in (
             None if self.settings.in_lockstep else commands.AskTime(),
             commands.FollowAccount(self.account.id, subscribe=False) if is_again else None,
@@ -386,9 +386,9 @@ class IbSession:
     def _restored(self, record: ErrorMessage, now: int) -> None:
         if self.state in (LinkState.DOWN, LinkState.FAILED):
             return
-        if self.account.id:
+        if self._was_asked:
             self.begin_reconciling(record.text, now)
-        elif self.state is LinkState.LOST:  # it was lost before the account was known
+        elif self.state is LinkState.LOST:  # it was lost before this connection's account was known
             self._set_state(LinkState.CONNECTING, record.text, now)
             self._deadline = now + self._ns(self.settings.handshake_s)
             self._begin_where_known(now)
@@ -426,7 +426,7 @@ class IbSession:
             self.send(commands.AskExecutions(self.take_id(), self.account.id))
         self._follow_doubts(now)
         self.market.pass_time(now)
-        self.queries.pass_time(now)
+        self.queries.pass_time(now, can_send=self._can_send)
 
     def _is_given_up(self, now: int) -> bool:
         since = self._down_since if self.state is LinkState.DOWN else self.since

@@ -22,6 +22,8 @@ from papertape.live.strategy_side import StrategySide
 
 POLL_S = 0.05
 """Longest wait for TWS: a halt from another process and the guard's deadlines are at most so late."""
+ASIDE_S = 0.002
+"""How long what is not urgent stands back for an answer of the strategy to what has just been heard."""
 MARKER_S = 120.0
 """Longest wait for a marker in lockstep."""
 LOCKSTEP_RETRY_S = 0.1
@@ -81,6 +83,10 @@ class Engine:
         """Numbers of orders that still worked at the end."""
         self.look = look
         self._owes_answer = False
+        self._is_unseen = False
+        """Whether something was heard since everything was last seen to."""
+        self._seen_s = 0.0
+        """When that was (monotonic)."""
         self._stop = threading.Event()
         self._leaves = threading.Event()
         """Whether the run ends at once: orders that work go on working."""
@@ -305,21 +311,32 @@ class Engine:
             error.add_note(f"and while orders were being cancelled: {another}")
 
     def _adapter_turn(self) -> None:
+        """Hear, let the guard judge, do what was asked; then, when nobody waits for that, everything else."""
         p = self.parts
-        due = p.journal.due_in_s(time.monotonic())
-        records = p.adapter.poll(0.0 if p.asks else POLL_S if due is None else max(0.0, min(due, POLL_S)))
+        records = p.adapter.poll(self._wait_s())
         if records:
             p.adapter.take(records)
-            time.sleep(0.0)  # the strategy's thread may hear of it while this one does what is not urgent
-            p.adapter.pass_time()
+            self._is_unseen = True
         if p.adapter.answer_asks():
             p.adapter.send_due()  # an order leaves before anything else is seen to
             p.adapter.pass_on(p.clock.now())
-        if not records:
-            p.adapter.pass_time()
+        elif records and time.monotonic() - self._seen_s < ASIDE_S:
+            p.adapter.send_due()
+            return  # the strategy's thread is hearing of it, and has Python to itself while this one waits for its answer
+        self._is_unseen = False
+        self._seen_s = time.monotonic()
+        p.adapter.pass_time()
         p.adapter.send_due()
         p.journal.flush_due(time.monotonic())
         self.look()
+
+    def _wait_s(self) -> float:
+        """How long the adapter's thread may wait for TWS and the strategy: until something is due."""
+        p = self.parts
+        if p.asks:
+            return 0.0
+        due = p.journal.due_in_s(time.monotonic())
+        return min(ASIDE_S if self._is_unseen else POLL_S, POLL_S if due is None else due)
 
     def _end_threads(self) -> None:
         p = self.parts

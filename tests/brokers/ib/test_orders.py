@@ -21,7 +21,7 @@ from brokers.ib.events import (
 )
 from brokers.ib.orders import Entry
 from papertape.core.model import OrderStatus, TimeInForce
-from tests.brokers.ib.linked import Linked, request
+from tests.brokers.ib.linked import Linked, contract, request
 
 Status = OrderStatus
 
@@ -146,6 +146,22 @@ def test_an_execution_without_reference_is_ours_by_its_permanent_id_and_not_by_a
     )
     linked.tell(strange)
     assert linked.ib.orders.positions == {0: 4.0}
+
+
+def test_what_another_account_of_the_login_does_is_not_this_accounts() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    execution = linked.tws.fill(entry.order_id, 4.0)[0]
+    assert isinstance(execution, r.Execution)
+    terms = r.OrderRecord(action="BUY", quantity=5.0, type="MKT", perm_id=70, account="DU2")
+    linked.tell(
+        msgspec.structs.replace(execution, account="DU2", order_ref="somebody", perm_id=5, order_id=0),
+        r.OpenOrder(0, contract("BBB"), terms, "Submitted"),
+    )
+    assert (linked.happened(Executed), linked.ib.account.expected, linked.ib.orders.foreign) == ([], {}, {})
+    linked.tell(r.OpenOrder(0, contract("BBB"), msgspec.structs.replace(terms, account="DU1"), "Submitted"), execution)
+    assert list(linked.ib.orders.foreign) == [70]
+    assert linked.ib.account.expected == {101: 4.0}
 
 
 # -- what it costs --------------------------------------------------------------------------------------------
@@ -447,3 +463,92 @@ def test_a_bust_that_is_heard_before_its_fill_ends_the_order_that_tws_calls_fill
     linked.tell(state)
     linked.wait(12)
     assert halts(linked) == []
+
+
+def test_a_fill_after_a_bust_is_asked_for_where_only_its_status_came_and_leaves_the_rest_working() -> None:
+    linked = ready()
+    entry = linked.working_order(quantity=20.0)
+    linked.tell(*linked.tws.fill(entry.order_id, 10.0))
+    linked.tell(*linked.tws.correct(0, 0.0, 0.0, fee=0.0))
+    state = linked.tws.fill(entry.order_id, 5.0)[2]
+    asked = len(linked.sent_of(c.AskExecutions))
+    linked.tell(state)
+    assert linked.ib.orders.working_quantities(0) == (10.0, 0.0)
+    linked.wait(3)
+    assert len(linked.sent_of(c.AskExecutions)) == asked + 1
+    assert linked.ib.orders.positions == {0: 5.0}
+    assert linked.ib.orders.working_quantities(0) == (5.0, 0.0)
+
+
+def test_a_status_after_a_bust_that_came_before_its_fill_does_not_swallow_the_fill_that_it_tells_of() -> None:
+    linked = ready()
+    entry = linked.working_order(quantity=20.0)
+    first = linked.tws.fill(entry.order_id, 10.0)[2]
+    linked.tell(*linked.tws.correct(0, 0.0, 0.0, fee=0.0), first)
+    execution, _, second, fee = linked.tws.fill(entry.order_id, 5.0)
+    linked.tell(second, execution, fee)
+    assert now(entry) is Status.PARTIALLY_FILLED
+    assert linked.ib.orders.working_quantities(0) == (5.0, 0.0)
+    assert linked.ib.orders.positions == {0: 5.0}
+
+
+def test_103_about_an_order_whose_end_was_asked_for_is_not_sent_again() -> None:
+    linked = ready()
+    linked.takes_orders = False
+    entry = linked.order()
+    linked.ib.orders.cancel(1)
+    linked.settle()
+    linked.tell(error(entry, 103, "Duplicate order id"), error(entry, 10_147, "OrderId 1 is not found."))
+    linked.settle()
+    assert now(entry) is Status.CANCELLED
+    assert len(linked.sent_of(c.PlaceOrder)) == 1
+    assert (halts(linked), linked.ib.is_ready) == ([], True)
+
+
+@pytest.mark.parametrize("codes", [(201, 103), (103, 103), (201, 201)])
+def test_an_order_that_is_refused_while_a_change_of_it_is_on_its_way_is_never_sent_again(
+    codes: tuple[int, ...],
+) -> None:
+    linked = ready()
+    linked.takes_orders = False
+    entry = linked.order(limit_price=9.0)
+    linked.ib.orders.modify(1, request(limit_price=9.5))
+    linked.settle()
+    for code in codes:
+        linked.tell(error(entry, code, "no"))
+    linked.wait(8)
+    assert now(entry) is Status.REJECTED
+    assert len(linked.sent_of(c.PlaceOrder)) == 2
+    assert (halts(linked), linked.ib.is_ready) == ([], True)
+
+
+@pytest.mark.parametrize(("quantity", "price"), [(math.nan, 10.0), (10.0, math.nan), (-1.0, 10.0)])
+def test_an_execution_without_a_quantity_or_a_price_halts_and_moves_nothing(quantity: float, price: float) -> None:
+    linked = ready()
+    entry = linked.working_order()
+    execution = linked.tws.fill(entry.order_id, 10.0)[0]
+    assert isinstance(execution, r.Execution)
+    linked.tell(msgspec.structs.replace(execution, quantity=quantity, price=price))
+    assert linked.ib.orders.positions == {}
+    assert "tells execution" in halts(linked)[0]
+    linked.tell(execution)
+    assert linked.ib.orders.positions == {0: 10.0}
+
+
+# -- what leaves ----------------------------------------------------------------------------------------------
+
+
+def test_prices_that_were_put_on_the_price_step_are_said_of_orders_and_of_changes() -> None:
+    linked = ready()
+    linked.working_order(limit_price=9.123)
+    linked.ib.orders.modify(1, request(limit_price=9.25))
+    linked.ib.orders.modify(1, request(limit_price=9.257))
+    said = [each.text for each in linked.happened(Notice)]
+    assert said == ["order 1: limit 9.123 sent as 9.12, the price step of AAA"]
+    linked.settle()
+    assert linked.happened(Notice)[-1].text == "order 1: limit 9.257 sent as 9.25, the price step of AAA"
+    for number in range(2, 40):
+        linked.order(number, limit_price=9.123)
+    said = [each.text for each in linked.happened(Notice)]
+    assert len(said) == 20
+    assert "not said any more" in said[-1]

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from brokers.ib.commands import (
     AskContract,
@@ -369,6 +370,23 @@ def test_an_instrument_is_known_when_one_contract_fits_it():
     asked.tell(details(request, 7), details(request, 8, currency="CAD"), ContractDetailsEnd(request))
     assert asked.take() == [InstrumentKnown(0, 7, 0.01, 1.0, "USD", "SMART", "NYSE")]
     assert asked.registry.con_ids == [7]
+
+
+def test_a_multiplier_that_is_not_the_runs_halts_since_every_value_would_be_wrong():
+    asked, request = defining()
+    future = details(request, 7)
+    future = replace(future, contract=replace(future.contract, multiplier="50"))
+    asked.tell(future, ContractDetailsEnd(request))
+    notice, known = asked.take()
+    assert notice.halts
+    assert notice.text.startswith("AAA has the multiplier 50 at TWS, and 1 in this run")
+    assert known.con_id == 7
+
+
+def test_a_price_step_that_tws_defines_is_kept():
+    asked, request = defining()
+    asked.tell(details(request, 7, min_tick=0.05), ContractDetailsEnd(request))
+    assert asked.registry.price_step(0) == 0.05
 
 
 def test_the_primary_exchange_settles_between_several():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -388,3 +389,62 @@ def test_ids_of_orders_and_requests_never_meet() -> None:
     orders = [each.order_id for each in linked.sent_of(c.PlaceOrder)]
     requests = [each.request_id for each in linked.sent if hasattr(each, "request_id")]
     assert len({*orders, *requests}) == len(orders) + len(set(requests))
+
+
+# -- another login --------------------------------------------------------------------------------------------
+
+
+def test_a_tws_that_comes_back_with_another_account_is_not_traded() -> None:
+    linked = ready()
+    linked.break_off()
+    linked.ib.connecting(linked.now)
+    linked.tell(r.Connected(200, ""), r.ManagedAccounts(("DU2",)), r.NextValidId(9))
+    assert state(linked) is LinkState.FAILED
+    assert linked.ib.text == f"this run trades account {ACCOUNT}, and TWS is now logged in to DU2"
+
+
+def test_a_login_with_more_accounts_than_before_goes_on_with_the_runs() -> None:
+    linked = ready()
+    linked.break_off()
+    linked.ib.connecting(linked.now)
+    linked.tell(r.Connected(200, ""), r.ManagedAccounts(("DU2", ACCOUNT)), r.NextValidId(9))
+    linked.settle()
+    assert linked.ib.is_ready
+    assert linked.ib.account.id == ACCOUNT
+
+
+@pytest.mark.parametrize("lost_first", [True, False])
+def test_1102_before_a_new_connections_handshake_asks_nothing_until_its_accounts_are_known(lost_first: bool) -> None:
+    linked = ready()
+    linked.break_off()
+    linked.ib.connecting(linked.now)
+    linked.tell(r.Connected(200, ""))
+    if lost_first:
+        linked.tell(r.ErrorMessage(-1, 1100, "lost"))
+    linked.tell(r.ErrorMessage(-1, 1102, "restored"))
+    assert state(linked) is LinkState.CONNECTING
+    linked.tell(r.ManagedAccounts(("DU2",)), r.NextValidId(9))
+    assert state(linked) is LinkState.FAILED
+
+
+def test_what_waits_for_a_connection_is_asked_when_something_can_be_sent_and_not_at_the_first_id() -> None:
+    linked = Linked()
+    linked.ib.queries.know(0, linked.registry.instruments[0], 101, linked.now)
+    linked.ib.connecting(linked.now)
+    linked.tell(r.Connected(200, ""), r.NextValidId(1))
+    linked.ib.pass_time(linked.now)
+    linked.tell(r.ManagedAccounts((ACCOUNT,)))
+    linked.ib.pass_time(linked.now)
+    linked.settle()
+    assert len(linked.sent_of(c.AskContract)) == 1
+
+
+def test_a_position_of_which_tws_tells_no_quantity_agrees_with_nothing() -> None:
+    linked = ready()
+    linked.tell(r.PositionItem(ACCOUNT, contract("BBB"), math.nan, 0.0))
+    linked.wait(3)
+    assert "the position in BBB changed without an execution" in linked.happened(Notice)[0].text
+    linked.tws.positions["BBB"] = math.nan
+    linked.break_off()
+    linked.come_back()
+    assert linked.happened(Mismatch)[0].rows == (("position in BBB", "0", "nan"),)
