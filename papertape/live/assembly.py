@@ -359,6 +359,7 @@ def assemble(
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
         first_order_id=first_order_id,
+        is_read_only=settings.is_read_only,
         speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)
