@@ -59,7 +59,7 @@ READ_ONLY = (
 )
 UNTOLD = 'TWS\'s "Read-Only API" is on: which orders the account has is not told'
 UNTOLD_OWN = (
-    'TWS\'s "Read-Only API" is on, so what became of this run\'s orders is not told: switch it off (Global Configuration > '
+    "TWS's \"Read-Only API\" is on, so what became of this run's orders is not told: switch it off (Global Configuration > "
     "API > Settings) and resume the run"
 )
 

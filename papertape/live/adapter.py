@@ -49,6 +49,7 @@ class AdapterState:
     """What others look at: everything here is replaced whole, never changed in place."""
 
     halted: str = ""
+    halted_ts: int = 0
     trip: Trip | None = None
     mismatch: tuple[tuple[str, str, str], ...] = ()
     notices: list[tuple[int, str]] = field(default_factory=list)
@@ -441,7 +442,7 @@ class Adapter:
         now = self._clock.now()
         if self.state.halted:
             return
-        self.state.halted = text
+        self.state.halted, self.state.halted_ts = text, now
         self.say(now, f"halted: {text}")
         failure: JournalError | None = None
         try:

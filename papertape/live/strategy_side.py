@@ -194,6 +194,11 @@ class StrategySide:
             if self._owes_wake:
                 self._wake_adapter()
 
+    @property
+    def heard_ts(self) -> int:
+        """When it last took what had happened (UTC ns); 0 never."""
+        return self._now
+
     def sync(self) -> None:
         """Know every instrument that the run has come to know."""
         while len(self.session.symbols) < len(self._registry):
