@@ -316,6 +316,8 @@ class Adapter:
 
     def _instrument(self, event: events.InstrumentKnown, now: int) -> list[Item]:
         self.writer.note_instrument(event.instrument, now)
+        if event.failure:
+            self.say(now, event.failure)
         return [event]
 
     def _link(self, event: events.LinkChanged, now: int) -> list[Item]:

@@ -44,7 +44,7 @@ from papertape.live.engine import Engine, Parts
 from papertape.live.inbox import Asks, Inbox
 from papertape.live.journal import Journal
 from papertape.live.lock import RunLock
-from papertape.live.run_notes import data_notes, note_account, order_text, rounding_note
+from papertape.live.run_notes import data_notes, note_account, order_text
 from papertape.live.sayings import Sayings
 from papertape.live.settings import Address, AtEnd, LiveConfirm, LiveSettings
 from papertape.live.strategy_side import StrategySide
@@ -211,9 +211,10 @@ class LiveRun:
         notes += data_notes(self.parts.adapter.ib.market.describe(), delayed=self.settings.delayed)
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
-        submission = self.parts.adapter.submission
-        if submission.rounded:
-            notes.append(rounding_note(submission.rounded, submission.rounded_count))
+        roundings = self.parts.adapter.ib.orders.roundings
+        if roundings:
+            text = f"prices were put on the instrument's price step, the first: {'; '.join(roundings)}"
+            notes.append(Note("rounded", text, count=len(roundings)))
         if self.engine.remaining:
             texts = "; ".join(self.remaining_texts())
             notes.append(Note("remaining", f"orders that still worked at the end: {texts}", Severity.WARNING))

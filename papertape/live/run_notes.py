@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from brokers.ib.account import IbAccount
 from brokers.ib.events import DataKind, TradeSource
@@ -57,12 +57,6 @@ def _named(symbols: list[str]) -> str:
     if len(symbols) <= NAMED_MOST:
         return ", ".join(symbols)
     return f"{', '.join(symbols[:NAMED_MOST])} and {len(symbols) - NAMED_MOST} more"
-
-
-def rounding_note(texts: Sequence[str], count: int) -> Note:
-    """Orders whose prices were put on the price step: the first of them, and how many in all."""
-    more = f" and {count - len(texts)} more" if count > len(texts) else ""
-    return Note("rounded", f"prices put on the instrument's price step: {'; '.join(texts)}{more}", count=count)
 
 
 def note_account(log: RunLog, account: IbAccount) -> None:

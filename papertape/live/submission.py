@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from brokers.ib import asks, events, translate
+from brokers.ib import asks, events
 from brokers.ib.changes import with_quantity
 from brokers.ib.orders import Entry as OrderEntry
-from brokers.ib.records import OrderRecord
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession
 from papertape.core.guard import Approved, Refused
-from papertape.core.model import NS_PER_S, OrderStatus, OrderType
+from papertape.core.model import NS_PER_S, OrderStatus
 from papertape.core.orders import OrderRequest
 from papertape.core.state import Reason
 from papertape.core.timers import NEVER
@@ -20,8 +19,6 @@ from papertape.live import entries
 from papertape.live.inbox import Inbox
 from papertape.live.supervisor import Supervisor
 from papertape.live.writer import EntryWriter
-
-ROUNDED_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +55,6 @@ class Submission:
         self.day_end = day_end
         """When an order that was decided at a time (UTC ns) is over for certain."""
         self._say = say
-        self.rounded: list[str] = []
-        """What was changed to fit a price step, by order; the first :data:`ROUNDED_MOST`."""
-        self.rounded_count = 0
 
     # -- orders -----------------------------------------------------------------------------------------------
 
@@ -159,16 +153,6 @@ class Submission:
             write(now, intended)
         for entry in admitted:
             self._ib.orders.send(entry)
-            self._say_rounding(entry.number, entry.request, entry.terms, now)
-
-    def _say_rounding(self, number: int, request: OrderRequest, terms: OrderRecord, now: int) -> None:
-        """An order that is not quite what was asked for is said: now, and in the run's notes."""
-        text = "" if request.type is OrderType.MARKET else translate.rounding(request, terms)
-        if text:
-            self.rounded_count += 1
-            if len(self.rounded) < ROUNDED_MOST:
-                self.rounded.append(f"order {number}, {request.symbol}: {text}")
-            self._say(now, f"order {number}: {text}, on the price step of {request.symbol}")
 
     # -- what works -------------------------------------------------------------------------------------------
 
@@ -195,8 +179,6 @@ class Submission:
             return
         self._writer.commit(now, entries.ChangeIntended(ask.number, verdict.request))
         self._ib.orders.modify(ask.number, verdict.request)
-        if entry.change is not None:
-            self._say_rounding(ask.number, *entry.change, now)
 
     def _judge_change(self, entry: OrderEntry, ask: asks.ModifyOrder, now: int) -> Approved | Refused:
         request = ask.approved.request

@@ -21,7 +21,6 @@ from papertape.core.series import Batch
 from papertape.live import entries
 from papertape.live.account_books import rates_in
 from papertape.live.inbox import Inbox
-from papertape.live.run_notes import rounding_note
 from papertape.live.supervisor import Trip
 from papertape.live.trip import TripStage
 from tests.brokers.ib.linked import Placed, Tws, contract, request
@@ -142,25 +141,6 @@ def test_a_change_decided_before_its_group_filled_in_part_does_not_put_back_what
     assert refused.request.quantity == 4.0
     adapted.modify(1, known_quantity=4.0, quantity=12.0, limit_price=9.5, group=1)
     assert adapted.sent_of(c.PlaceOrder)[-1].order.quantity == 12.0
-
-
-def test_a_price_that_is_put_on_the_step_is_said_with_what_was_sent(tmp_path: Path) -> None:
-    adapted = Adapted(tmp_path)
-    adapted.registry.define(0, adapted.registry.con_ids[0], 0.05)
-    adapted.order(1, type=OrderType.LIMIT, limit_price=9.98)
-    adapted.modify(1, type=OrderType.LIMIT, limit_price=9.87)
-    adapted.order(2, type=OrderType.LIMIT, limit_price=9.5)
-    assert [text for text in adapted.said if "price step" in text] == [
-        "order 1: limit 9.98 sent as 9.95, on the price step of AAA",
-        "order 1: limit 9.87 sent as 9.85, on the price step of AAA",
-    ]
-    submission = adapted.adapter.submission
-    note = rounding_note(submission.rounded, submission.rounded_count)
-    assert note.text == (
-        "prices put on the instrument's price step: order 1, AAA: limit 9.98 sent as 9.95; "
-        "order 1, AAA: limit 9.87 sent as 9.85"
-    )
-    assert note.count == 2
 
 
 class Mute(Tws):
