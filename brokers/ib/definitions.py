@@ -156,7 +156,8 @@ def _why_not(wanted: Instrument, found: Sequence[ContractDetails], *, is_none: b
     if is_none:
         what = f"{wanted.symbol} as {wanted.type} in {wanted.currency} at {wanted.exchange}"
         return f"TWS knows no {what}" + (f"; it knows {shown}{more}" if found else "")
-    return f"{wanted.symbol} may be any of {shown}{more}; name its exchange, or its con_id"
+    which = "its symbol alone does not say which, so it is not followed; a scan that finds it does say"
+    return f"{wanted.symbol} may be any of {shown}{more}: {which}"
 
 
 def _described(details: ContractDetails) -> str:

@@ -85,7 +85,8 @@ class IbOrders:
         self.told = ToldOrders()
         self._foreign_told: dict[int, OpenOrder] | None = None
         self._now = 0
-        self._roundings = 0
+        self.roundings: list[str] = []
+        """What the price step made of orders' prices, of the first ones."""
 
     @property
     def now(self) -> int:
@@ -141,9 +142,9 @@ class IbOrders:
     def _say_rounding(self, number: int, request: OrderRequest, terms: OrderRecord) -> None:
         """What the price step made of an order's prices is said, of the first ones; then that it goes on."""
         text = translate.rounding(request, terms)
-        if text and self._roundings < ROUNDINGS_TOLD:
-            self._roundings += 1
-            more = "; from here on this is not said any more" if self._roundings == ROUNDINGS_TOLD else ""
+        if text and len(self.roundings) < ROUNDINGS_TOLD:
+            self.roundings.append(f"order {number}, {request.symbol}: {text}")
+            more = "; from here on this is not said any more" if len(self.roundings) == ROUNDINGS_TOLD else ""
             self.emit(Notice(0, f"order {number}: {text}, the price step of {request.symbol}{more}"))
 
     def left(self, command: commands.PlaceOrder, now: int) -> None:

@@ -8,7 +8,6 @@ completed orders and executions were told and agree with what is expected; after
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -18,9 +17,10 @@ from brokers.ib.codes import CodeClass
 from brokers.ib.commands import Command
 from brokers.ib.events import AccountReady, Event, LinkChanged, LinkState, Mismatch, Notice
 from brokers.ib.fills import FEE_HOLD_NS
+from brokers.ib.link import ABOUT_ORDERS, READ_ONLY, UNTOLD, UNTOLD_OWN, LinkSettings, Step, is_read_only, late_text
 from brokers.ib.market import MarketData, MarketSettings
 from brokers.ib.orders import IbOrders
-from brokers.ib.outbox import MESSAGES_PER_S, Outbox
+from brokers.ib.outbox import Outbox
 from brokers.ib.queries import Queries
 from brokers.ib.records import (
     NO_REQUEST,
@@ -46,6 +46,8 @@ from papertape.core.errors import PeerError, UserError
 from papertape.core.model import NS_PER_S
 from papertape.core.timers import NEVER
 
+__all__ = ["IbSession", "LinkSettings", "Wish"]
+
 MOST_REQUEST_IDS = 2**31 - 1
 LOOKS_MOST = 3
 """How often everything is asked for until what differs counts as a difference: TWS may be in the middle of something."""
@@ -62,44 +64,6 @@ class Wish(Enum):
     NOTHING = "nothing"
     CONNECT = "connect"
     DISCONNECT = "disconnect"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """How the connection is kept. ``account`` empty: the only one that the login manages.
-
-    ``in_lockstep``: with a simulated gateway that waits for answers; there is no heartbeat, because the answer to its
-    marker is the same message. ``first_order_id`` is one more than the highest that the journal knows.
-    """
-
-    client_id: int = 1
-    account: str = ""
-    allows_live: bool = False
-    port_kind: str = ""
-    """"paper" or "live" where the port is one of those that TWS uses for such an account; else empty."""
-    in_lockstep: bool = False
-    messages_per_s: int = MESSAGES_PER_S
-    speed: float = 1.0
-    """Of a simulated gateway: seconds of this session's time in a second of the clock, which the waits below count."""
-    handshake_s: float = 15.0
-    reconcile_s: float = 60.0
-    heartbeat_s: float = 10.0
-    silence_s: float = 25.0
-    """With so long a silence, heartbeats included, the connection counts as half-open and is made anew."""
-    backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-    give_up_s: float = 6 * 3600.0
-    """So long a nightly restart, a lost line or a login by somebody else may take."""
-    first_order_id: int = 1
-
-
-class Step(Enum):
-    """What must have been told before the session is ready."""
-
-    ACCOUNT = "account values"
-    POSITIONS = "positions"
-    OPEN_ORDERS = "open orders"
-    COMPLETED_ORDERS = "completed orders"
-    EXECUTIONS = "executions"
 
 
 class IbSession:
@@ -369,7 +333,9 @@ class IbSession:
     def _error(self, record: ErrorMessage, now: int) -> None:
         kind = codes.classify(record.code, record.text)
         system = _SYSTEM.get(kind)
-        if system is not None:
+        if is_read_only(record) and self.state is LinkState.RECONCILING and self._pending & ABOUT_ORDERS:
+            self._orders_untold(now)
+        elif system is not None:
             system(self, record, now)
         elif self.orders.owns(record.request_id):
             self.orders.refused(record, now)
@@ -417,10 +383,7 @@ class IbSession:
             if now >= self._retry_at:
                 self.wish = Wish.CONNECT
         elif now >= self._deadline:
-            waiting = ", ".join(sorted(each.value for each in self._pending)) or "the handshake"
-            self._deadline = NEVER
-            self.text = f"TWS did not answer in time: {waiting}"
-            self.wish = Wish.DISCONNECT
+            self._late(now)
         elif self.state is not LinkState.FAILED:
             self._keep_alive(now)
         if self.orders.pass_time(now):
@@ -428,6 +391,24 @@ class IbSession:
         self._follow_doubts(now)
         self.market.pass_time(now)
         self.queries.pass_time(now, can_send=self._can_send)
+
+    def _late(self, now: int) -> None:
+        """TWS has not answered in time. Where orders are all that is missing, a run that gives none goes on."""
+        self._deadline = NEVER
+        if self.settings.is_read_only and self._pending and self._pending <= ABOUT_ORDERS:
+            self._orders_untold(now)
+            return
+        self.text = late_text(self._pending)
+        self.wish = Wish.DISCONNECT
+
+    def _orders_untold(self, now: int) -> None:
+        """TWS does not tell orders: then none may be given, and of ours nothing may be concluded."""
+        if not self.settings.is_read_only or self.orders.working():
+            self.fail(UNTOLD_OWN if self.orders.working() else READ_ONLY, now)
+            return
+        self.events.append(Notice(0, UNTOLD))
+        for step in ABOUT_ORDERS:
+            self._told(step, now)
 
     def _is_given_up(self, now: int) -> bool:
         since = self._down_since if self.state is LinkState.DOWN else self.since

@@ -211,6 +211,10 @@ class LiveRun:
         notes += data_notes(self.parts.adapter.ib.market.describe(), delayed=self.settings.delayed)
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
+        roundings = self.parts.adapter.ib.orders.roundings
+        if roundings:
+            text = f"prices were put on the instrument's price step, the first: {'; '.join(roundings)}"
+            notes.append(Note("rounded", text, count=len(roundings)))
         if self.engine.remaining:
             texts = "; ".join(self.remaining_texts())
             notes.append(Note("remaining", f"orders that still worked at the end: {texts}", Severity.WARNING))
@@ -359,6 +363,7 @@ def assemble(
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
         first_order_id=first_order_id,
+        is_read_only=settings.is_read_only,
         speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)

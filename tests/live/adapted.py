@@ -119,7 +119,9 @@ class Adapted:
         self.journal = Journal.create(folder / "journal.sqlite", {"run_id": RUN})
         OPEN.append(self.journal)
         market = MarketSettings(calendar(), tick_by_tick=0)
-        ib = IbSession(RUN, self.registry, LinkSettings(client_id=CLIENT), market, zone="US/Eastern")
+        ib = IbSession(
+            RUN, self.registry, LinkSettings(client_id=CLIENT, is_read_only=is_read_only), market, zone="US/Eastern"
+        )
         limits.setdefault("stale_s", 0.0)
         self.supervisor = Supervisor(
             GuardSettings(**limits), self.registry, currencies, allow_short=allow_short, opens=calendar().open

@@ -401,7 +401,8 @@ def test_several_contracts_that_fit_are_named():
     [known] = asked.take()
     assert (
         known.failure
-        == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8); name its exchange, or its con_id"
+        == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8): "
+        "its symbol alone does not say which, so it is not followed; a scan that finds it does say"
     )
     assert asked.registry.con_ids == [0]
 
