@@ -167,12 +167,12 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = self.account.now = now
-        self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
         try:
             if type(record) in TICKS:
                 if not self.market.receive(record, now):
                     self.queries.receive(record, now)
                 return
+            self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
                     break
