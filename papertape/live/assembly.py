@@ -368,7 +368,8 @@ def assemble(
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)
     base = "USD"
-    currencies = tuple(dict.fromkeys([base, *COMMON_CURRENCIES]))
+    floors = [name for name in settings.guard.cash_floor if name != "BASE"]
+    currencies = tuple(dict.fromkeys([base, *COMMON_CURRENCIES, *floors]))
     supervisor = Supervisor(settings.guard, registry, currencies, allow_short=strategy.allow_short, opens=calendar.open)
 
     def open_connection() -> IbGateway:
