@@ -307,7 +307,8 @@ class Engine:
                 adapter.take(adapter.poll(POLL_S))
                 adapter.pass_time()
 
-        for step in (lambda: adapter.halt(self.why), adapter.cancel_all, see_them_end):
+        steps: tuple[Callable[[], None], ...] = (lambda: adapter.halt(self.why), adapter.cancel_all, see_them_end)
+        for step in steps:
             try:
                 step()
             except Exception as another:  # noqa: BLE001  # the first one is raised

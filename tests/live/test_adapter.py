@@ -153,8 +153,9 @@ class Mute(Tws):
 
 def test_a_tws_that_says_nothing_of_orders_is_no_hindrance_to_a_run_that_gives_none(tmp_path: Path) -> None:
     adapted = Adapted(tmp_path, Mute(), is_read_only=True)
-    assert not adapted.adapter.ib.is_ready
-    adapted.wait(61.0)
+    adapted.wait(50.0)
+    assert "connection: reconciling: connected" in adapted.said[-1]
+    adapted.wait(11.0)
     assert adapted.adapter.ib.is_ready
     assert 'TWS\'s "Read-Only API" is on: which orders the account has is not told' in adapted.said
 

@@ -400,8 +400,7 @@ def test_several_contracts_that_fit_are_named():
     asked.tell(details(request, 7), details(request, 8, primary="ARCA"), ContractDetailsEnd(request))
     [known] = asked.take()
     assert (
-        known.failure
-        == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8): "
+        known.failure == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8): "
         "its symbol alone does not say which, so it is not followed; a scan that finds it does say"
     )
     assert asked.registry.con_ids == [0]
