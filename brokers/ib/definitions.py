@@ -99,7 +99,7 @@ class Definitions:
                 text = (
                     f"{ours.symbol} has the multiplier {known.multiplier:g} at TWS, and {ours.multiplier:g} in this run"
                 )
-                self._emit(Notice(0, f"{text}; give it in the instruments' definitions", halts=True))
+                self._emit(Notice(0, f"{text}, whose values and limits would all be wrong by that", halts=True))
         self._emit(known)
         return True
 

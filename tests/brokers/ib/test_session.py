@@ -448,3 +448,30 @@ def test_a_position_of_which_tws_tells_no_quantity_agrees_with_nothing() -> None
     linked.break_off()
     linked.come_back()
     assert linked.happened(Mismatch)[0].rows == (("position in BBB", "0", "nan"),)
+
+
+# -- asking again ---------------------------------------------------------------------------------------------
+
+
+def test_what_was_streamed_is_ended_before_it_is_asked_for_again_on_one_connection() -> None:
+    linked = ready()
+    assert linked.sent_of(c.StopPositions) == []
+    first = len(linked.sent)
+    linked.tell(r.ErrorMessage(-1, 1102, "restored"))
+    linked.settle()
+    kinds = [type(each) for each in linked.sent[first:]]
+    assert kinds.index(c.StopPositions) < kinds.index(c.AskPositions)
+    assert [each.subscribe for each in linked.sent[first:] if isinstance(each, c.FollowAccount)] == [False, True]
+    linked.break_off()
+    linked.come_back()
+    assert len(linked.sent_of(c.StopPositions)) == 1
+
+
+def test_an_execution_while_everything_is_told_has_it_asked_once_more() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    asked = len(linked.sent_of(c.AskPositions))
+    linked.tell(r.ErrorMessage(-1, 1102, "restored"), *linked.tws.fill(entry.order_id, 4.0))
+    linked.wait(3)
+    assert len(linked.sent_of(c.AskPositions)) == asked + 2
+    assert linked.ib.is_ready
