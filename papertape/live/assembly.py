@@ -60,7 +60,7 @@ COMMON_CURRENCIES = (
     "USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "HKD", "AED", "CNH", "CZK", "DKK", "HUF", "ILS", "KRW", "MXN", "NOK",
     "NZD", "PLN", "SAR", "SEK", "SGD", "TRY", "TWD", "ZAR",
 )  # fmt: skip
-"""Currencies that a run keeps books in beside its base currency, so that what the account holds in them can be marked."""
+"""Currencies that a run keeps books in, its base currency first: what the account holds in them can be marked."""
 DAYS_BEFORE, DAYS_AFTER = 400, 40
 
 
@@ -371,9 +371,7 @@ def assemble(
         speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)
-    base = "USD"
-    floors = [name for name in settings.guard.cash_floor if name != "BASE"]
-    currencies = tuple(dict.fromkeys([base, *COMMON_CURRENCIES, *floors]))
+    currencies = _currencies(settings.guard)
     supervisor = Supervisor(settings.guard, registry, currencies, allow_short=strategy.allow_short, opens=calendar.open)
 
     def open_connection() -> IbGateway:
@@ -400,6 +398,12 @@ def assemble(
         strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory, claim,
         began_ts=now, source=source or Source(),
     )  # fmt: skip
+
+
+def _currencies(guard: GuardSettings) -> tuple[str, ...]:
+    """Those that a run keeps books in, its base currency first."""
+    floors = [name for name in guard.cash_floor if name != "BASE"]
+    return tuple(dict.fromkeys([*COMMON_CURRENCIES, *floors]))
 
 
 class DayEnds:
