@@ -149,7 +149,10 @@ class Tws:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _waking_hours(self) -> list[tuple[int, int]]:
-        """Stretches of time (UTC ns) in which seconds pass one by one, ascending, within the play."""
+        """Stretches of time (UTC ns) in which seconds pass one by one, ascending, within the play.
+
+        The second after its end is always one of them, so that a client in lockstep hears that the end has come.
+        """
         calendar = self.market.calendar
         zone = ZoneInfo(calendar.zone)
         found: list[tuple[int, int]] = []
@@ -162,7 +165,8 @@ class Tws:
                 end = (max(self.market.end, closing) if self.market.is_whole else self.market.end) + NS_PER_S
             if end > self.market.start and begin <= self.market.end:
                 found.append((begin, end))
-        return found
+        after = (self.market.end // NS_PER_S + 1) * NS_PER_S
+        return found if found and found[-1][1] > self.market.end else [*found, (after, after)]
 
     def _second_after(self, ts: int) -> int:
         """The first full second after ``ts`` that passes by itself; NEVER where there is none."""

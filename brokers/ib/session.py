@@ -171,12 +171,12 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = self.account.now = now
-        self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
         try:
-            if type(record) in _TICKS:  # nearly all that comes, and nothing to do with orders or the account
+            if type(record) in TICKS:
                 if not self.market.receive(record, now):
                     self.queries.receive(record, now)
                 return
+            self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
                     break
@@ -453,7 +453,8 @@ class IbSession:
             self.events.append(LinkChanged(state, text))
 
 
-_TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
+TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
+"""Nearly all that comes, and nothing to do with orders or the account."""
 _RECEIVERS: Mapping[type, Callable[[IbSession, Any, int], None]] = {
     Connected: IbSession._connected,
     Disconnected: IbSession._disconnected,

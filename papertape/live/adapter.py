@@ -20,7 +20,7 @@ from brokers.ib.events import Event, LinkState
 from brokers.ib.gateway import IbGateway
 from brokers.ib.records import CurrentTime, Disconnected, Record
 from brokers.ib.registry import Registry
-from brokers.ib.session import IbSession, Wish
+from brokers.ib.session import TICKS, IbSession, Wish
 from feeds.ib import make_batches
 from papertape.core.errors import JournalError, PeerError, UserError
 from papertape.core.guard import Refused
@@ -151,7 +151,11 @@ class Adapter:
         """Take in what was read, and pass on what follows from it."""
         now = self._clock.now()
         for record in records:
-            if isinstance(record, CurrentTime):
+            kind = type(record)
+            if kind in TICKS:  # nearly all that comes, and it needs nothing of what follows
+                self.ib.receive(record, now)
+                continue
+            if kind is CurrentTime:
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
@@ -216,9 +220,9 @@ class Adapter:
 
     def pass_on(self, now: int) -> None:
         """Let the guard judge what has happened, then let the strategy hear of it."""
-        happened = self.ib.take_events()
-        if not happened:
+        if not self.ib.events:
             return
+        happened = self.ib.take_events()
         self.state.events += len(happened)
         self.observe(happened, now)
         self.supervisor.sync()
