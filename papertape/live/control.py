@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -247,6 +248,13 @@ def seen_runs(folder: Path) -> list[Seen]:
     if not folder.is_dir():
         return []
     return [_seen(path.parent) for path in sorted(folder.glob(f"[!.]*/{LOCK_FILE}"))]
+
+
+def seen_elsewhere(folders: Iterable[Path], known: Iterable[Seen]) -> list[Seen]:
+    """Runs in ``folders`` that live, or may, and are not among those that are ``known``."""
+    places = {each.folder.resolve() for each in known}
+    found = [_seen(each) for each in folders if each.resolve() not in places]
+    return [each for each in found if each.is_alive]
 
 
 def _seen(folder: Path) -> Seen:

@@ -300,15 +300,19 @@ class Engine:
         if isinstance(error, JournalError):
             adapter.writer.give_up()
         deadline = time.monotonic() + DISTRESS_S
-        try:
-            adapter.halt(self.why)
-            adapter.cancel_all()
+
+        def see_them_end() -> None:
             while adapter.ib.orders.working() and adapter.gateway is not None and self._may_wait(deadline):
                 adapter.send_due()
                 adapter.take(adapter.poll(POLL_S))
                 adapter.pass_time()
-        except Exception as another:  # noqa: BLE001  # the first one is raised
-            error.add_note(f"and while orders were being cancelled: {another}")
+
+        steps: tuple[Callable[[], None], ...] = (lambda: adapter.halt(self.why), adapter.cancel_all, see_them_end)
+        for step in steps:
+            try:
+                step()
+            except Exception as another:  # noqa: BLE001  # the first one is raised
+                error.add_note(f"and while orders were being cancelled: {another}")
 
     def _adapter_turn(self) -> None:
         """Hear, let the guard judge, do what was asked; then, when nobody waits for that, everything else."""

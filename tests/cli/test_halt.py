@@ -13,6 +13,7 @@ import pytest
 
 from papertape.core.errors import DataError
 from papertape.live.control import Control, RunFolderLock
+from papertape.live.lock import RunLock
 from papertape.live.status import LiveStatus, RunState
 
 if TYPE_CHECKING:
@@ -120,6 +121,21 @@ def test_a_run_of_which_nobody_knows_whether_it_lives_is_halted_too(
     monkeypatch.setattr("papertape.live.control.is_alive", unknown)
     assert papertape("halt", "all").status == 0
     assert len(run.heard) == 1
+
+
+def test_all_means_runs_in_other_folders_too(
+    papertape: Runner, trades: Callable[..., Trading], here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAPERTAPE_STATE", str(tmp_path / "state"))
+    run = trades()
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    with RunLock(tmp_path / "state", "DU1", 1, run=FIRST, place=str(here / "runs" / FIRST)):
+        said = papertape("halt", "all")
+    assert (said.status, said.error) == (0, "")
+    assert said.out == f"{FIRST}: halted; 2 orders cancelled, 15 AAA held\n"
+    assert len(run.heard) == 1
+    assert papertape("halt", "all").status == 2, "nobody holds the account any more"
 
 
 def test_a_run_that_does_not_answer_is_an_error_that_says_what_to_do(

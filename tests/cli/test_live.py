@@ -278,6 +278,14 @@ def test_a_tws_whose_api_is_read_only_is_told_of_with_the_setting_to_change(
     assert '"Read-Only API"' in record.orders["reason"][0]
 
 
+def test_a_floor_in_a_currency_that_few_hold_is_a_floor_too(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy_file(here, "buyer")
+    said = live_run(papertape, start(), monkeypatch, "--cash-floor", "SEK=5000")
+    assert "cash floor SEK=5000: the account starts below it, with 0" in refused(said, here)
+
+
 def test_how_long_a_run_lasts_counts_from_when_the_account_was_typed(
     papertape: Runner, here: Path, start: Callable[..., SimulatedGateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:

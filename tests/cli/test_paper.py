@@ -271,7 +271,7 @@ def test_a_symbol_that_nobody_knows_is_said_and_the_others_go_on(papertape: Runn
     assert said.status == 0, said.error
     record = only_run(here).record
     (text,) = [text for code, text in notes(record).items() if code == "unknown_NOPE"]
-    assert text.startswith("NOPE: ")
+    assert text.startswith("NOPE is not known at Interactive Brokers")
     assert "200" in text or "no security" in text.lower()
     assert record.fills["symbol"].tolist() == ["AAA"]
 

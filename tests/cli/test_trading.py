@@ -109,6 +109,17 @@ def test_a_symbol_that_means_several_contracts_is_said_in_one_line_and_the_other
     assert record.fills["symbol"].tolist() == ["AAA"]
 
 
+def test_cash_in_a_currency_that_few_hold_keeps_no_run_from_beginning(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    """Its rate is not told by this gateway, which takes no order then; the run itself has sent it."""
+    strategy_file(here, "buyer")
+    said = at_tws(papertape, start(cash={"USD": 100_000.0, "SEK": 5_000.0}), "--symbols", "AAA")
+    assert said.status == 0, said.error
+    (reason,) = only_run(here).record.orders["reason"]
+    assert reason.startswith("201: Order rejected - reason:net liquidation is unknown: an exchange rate is missing")
+
+
 HIDING = {"read_only": True, "read_only_tells_orders": False}
 
 

@@ -11,9 +11,10 @@ from backtests.settings import Settings
 from brokers.ib.events import OrderChanged
 from feeds.load import DataOptions, load_tape
 from papertape import Strategy, Trade
-from papertape.core.model import OrderStatus
+from papertape.core.model import NS_PER_S, OrderStatus
 from papertape.core.series import Tape
 from papertape.live.assembly import LiveRun
+from papertape.live.journal import read_journal
 from papertape.live.overview import Overview
 from papertape.live.settings import AtEnd, LiveSettings
 from papertape.live.simulated import paper_run, paper_settings, serve_tape
@@ -139,6 +140,14 @@ def test_an_order_that_tws_ends_is_said_with_its_words(tape: Tape, tmp_path: Pat
 
     played(tape, tmp_path, watch)
     assert [line.text for line in found[-1].log if line.kind == LogKind.ORDER] == ["order 1 rejected: 201: no"]
+
+
+def test_why_an_order_was_given_is_in_the_journal_soon_after_it(tape: Tape, tmp_path: Path) -> None:
+    run = played(tape, tmp_path, lambda run, overview: lambda: None)
+    _, rows = read_journal(run.folder)
+    ordered = next(each.ts for each in rows if each.kind == "Intended")
+    said = next(each.ts for each in rows if each.kind == "Said" and b"buying AAA" in each.body)
+    assert said - ordered <= NS_PER_S
 
 
 def test_a_run_that_ends_says_so_and_what_is_kept_still_works(tape: Tape, tmp_path: Path) -> None:
