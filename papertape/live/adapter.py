@@ -150,11 +150,10 @@ class Adapter:
         """Take in what was read, and pass on what follows from it."""
         now = self._clock.now()
         for record in records:
-            kind = type(record)
-            if kind in TICKS:  # nearly all that comes, and it needs nothing of what follows
+            if type(record) in TICKS:  # nearly all that comes, and it needs nothing of what follows
                 self.ib.receive(record, now)
                 continue
-            if kind is CurrentTime:
+            if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)
