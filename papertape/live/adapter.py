@@ -49,6 +49,7 @@ class AdapterState:
     """What others look at: everything here is replaced whole, never changed in place."""
 
     halted: str = ""
+    halted_ts: int = 0
     trip: Trip | None = None
     mismatch: tuple[tuple[str, str, str], ...] = ()
     notices: list[tuple[int, str]] = field(default_factory=list)
@@ -318,6 +319,8 @@ class Adapter:
 
     def _instrument(self, event: events.InstrumentKnown, now: int) -> list[Item]:
         self.writer.note_instrument(event.instrument, now)
+        if event.failure:
+            self.say(now, event.failure)
         return [event]
 
     def _link(self, event: events.LinkChanged, now: int) -> list[Item]:
@@ -444,7 +447,7 @@ class Adapter:
         now = self._clock.now()
         if self.state.halted:
             return
-        self.state.halted = text
+        self.state.halted, self.state.halted_ts = text, now
         self.say(now, f"halted: {text}")
         failure: JournalError | None = None
         try:

@@ -109,9 +109,10 @@ class LiveRun:
     def close(self, began: float) -> RunRecord:
         """Save what there is of the run and let go of its journal and locks; returns the record."""
         with contextlib.ExitStack() as last:  # each of these happens whatever becomes of the others
-            last.callback(self.claim.release)
-            last.callback(self.parts.journal.close)
-            last.callback(self._note_rest)
+            if not self.engine.owns_connection:  # else its thread hangs, and what it holds goes with the process
+                last.callback(self.claim.release)
+                last.callback(self.parts.journal.close)
+                last.callback(self._note_rest)
             record = self.record(began)
             save_into(record, self.folder)
         return record
@@ -142,6 +143,8 @@ class LiveRun:
     def _note_rest(self) -> None:
         """Journal what the strategy's side has said and not handed on: both halves have ended."""
         p = self.parts
+        if p.adapter.writer.has_given_up:  # why is what is raised
+            return
         while p.side.has_begun and (said := p.side.sayings.collect(p.side.events, p.side.began_ts)) is not None:
             p.journal.note(p.clock.now(), "Said", entries.encode(said))
 
@@ -208,6 +211,10 @@ class LiveRun:
         notes += data_notes(self.parts.adapter.ib.market.describe(), delayed=self.settings.delayed)
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
+        roundings = self.parts.adapter.ib.orders.roundings
+        if roundings:
+            text = f"prices were put on the instrument's price step, the first: {'; '.join(roundings)}"
+            notes.append(Note("rounded", text, count=len(roundings)))
         if self.engine.remaining:
             texts = "; ".join(self.remaining_texts())
             notes.append(Note("remaining", f"orders that still worked at the end: {texts}", Severity.WARNING))
@@ -356,6 +363,7 @@ def assemble(
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
         first_order_id=first_order_id,
+        is_read_only=settings.is_read_only,
         speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)

@@ -220,7 +220,10 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A run of paper or live trading in a folder of runs, as it looks from outside."""
+    """A run of paper or live trading in a folder of runs, as it looks from outside.
+
+    What can not be found out is ``damage``. A run of which it is not known whether it lives counts as alive.
+    """
 
     folder: Path
     is_alive: bool
@@ -249,7 +252,7 @@ def seen_runs(folder: Path) -> list[Seen]:
 def _seen(folder: Path) -> Seen:
     damage = ""
     status = None
-    lives = False
+    lives = True
     try:
         lives = is_alive(folder)
         status = read_status(folder / STATUS_FILE)
@@ -266,8 +269,8 @@ def ask_to_halt(run: Seen, *, by: str, why: str) -> str:
     try:
         _replace(path, json.dumps(content).encode() + b"\n")
     except OSError as error:
-        raise DataError(f"the halt cannot be written ({error.strerror}); stop process "
-                        f"{run.life.pid if run.life else '?'}", path=str(path)) from None  # fmt: skip
+        which = "its process" if run.life is None else f"process {run.life.pid} on {run.life.host}"
+        raise DataError(f"the halt cannot be written ({error.strerror}); stop {which}", path=str(path)) from None
     return request
 
 

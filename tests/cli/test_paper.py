@@ -288,6 +288,14 @@ RESTING = """
 """
 
 
+def test_a_price_that_is_put_on_the_price_step_is_in_the_notes_of_the_run(papertape: Runner, here: Path) -> None:
+    body = "    def act(self, trade):\n        self.buy(trade.symbol, 1, limit=98.1234)"
+    said = in_step(papertape, here, "exact", body)
+    assert said.status == 0, said.error
+    wanted = "order 1, AAA: limit 98.1234 sent as 98.12"
+    assert notes(only_run(here).record)["rounded"].endswith(wanted)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(("at_end", "status"), [("cancel", "CANCELLED"), ("keep", "SUBMITTED")])
 def test_an_interrupted_run_ends_in_order_and_says_what_remains(

@@ -91,6 +91,26 @@ def test_it_shows_what_is_held_what_works_and_what_was_filled(seen: list[LiveSta
 def test_the_result_is_the_runs_own_net_of_fees(seen: list[LiveStatus]) -> None:
     assert seen[-1].pnl == pytest.approx(10 * 6.0 - 1.0)
     assert seen[-1].net_liquidation == pytest.approx(100_059.0)
+    assert (seen[-1].unrealised, seen[-1].realised, seen[-1].fees) == (60.0, 0.0, 1.0)
+
+
+def test_a_halt_has_its_time_and_what_was_lost_is_counted(tape: Tape, tmp_path: Path) -> None:
+    found: list[LiveStatus] = []
+
+    def watch(run: LiveRun, overview: Overview) -> Callable[[], None]:
+        def look() -> None:
+            if len(found) == 4:
+                run.parts.adapter.halt("enough")
+                run.parts.inbox.lost = 3
+            found.append(overview.status())
+
+        return look
+
+    played(tape, tmp_path, watch)
+    assert (found[3].halt_ts, found[3].data_lost) == (0, 0)
+    assert found[-1].halt == "enough"
+    assert found[3].exchange_ts <= found[-1].halt_ts <= found[5].exchange_ts
+    assert found[-1].data_lost == 3
 
 
 def test_data_that_are_followed_in_step_are_never_stale(seen: list[LiveStatus]) -> None:
