@@ -18,9 +18,9 @@ from brokers.ib import asks, events
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
 from brokers.ib.gateway import IbGateway
-from brokers.ib.records import CurrentTime, Disconnected, Record
+from brokers.ib.records import TICKS, CurrentTime, Disconnected, Record
 from brokers.ib.registry import Registry
-from brokers.ib.session import TICKS, IbSession, Wish
+from brokers.ib.session import IbSession, Wish
 from feeds.ib import make_batches
 from papertape.core.errors import JournalError, PeerError, UserError
 from papertape.core.guard import Refused

@@ -400,8 +400,7 @@ def test_several_contracts_that_fit_are_named():
     asked.tell(details(request, 7), details(request, 8, primary="ARCA"), ContractDetailsEnd(request))
     [known] = asked.take()
     assert (
-        known.failure
-        == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8): "
+        known.failure == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8): "
         "its symbol alone does not say which, so it is not followed; a scan that finds it does say"
     )
     assert asked.registry.con_ids == [0]
@@ -433,3 +432,19 @@ def test_a_definition_has_a_deadline_and_survives_a_break():
     asked.wait(10.0)
     [known] = asked.take()
     assert known.failure == "AAA is not known at Interactive Brokers (no answer within 10 s)"
+
+
+def test_bars_that_were_told_before_a_break_are_asked_for_again_after_it():
+    asked = Asked("AAA")
+    question = history("AAA")
+    asked.queries.put(question, asked.now)
+    asked.settle()
+    first = asked.commands()[-1]
+    asked.tell(HistoryEnd(first.request_id, "", ""))
+    asked.queries.drop(asked.now)
+    asked.tell(Connected(200, ""), NextValidId(1))
+    asked.settle()
+    asked.take()
+    asked.queries.put(question, asked.now)
+    asked.wait(16.0)
+    assert [type(each) for each in asked.commands()] == [type(first)]
