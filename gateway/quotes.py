@@ -146,8 +146,7 @@ class QuotesDesk:
         self._lines: Lines = {}
         self._ticks: Lines = {}
         self.watched: list[_Watch | None] = [None] * len(contracts)
-        """What is told of each instrument; the list is replaced whole when there is more or less of it."""
-        self._watches = 0
+        """Replaced whole whenever an instrument is watched or is no more."""
         self._late: dict[int, _Late] = {}
         self._behind: list[_Watch] = []
         self._batch: Batch | None = None
@@ -342,7 +341,6 @@ class QuotesDesk:
 
     def _set_watch(self, j: int, watch: _Watch | None) -> None:
         self.watched = [watch if k == j else each for k, each in enumerate(self.watched)]
-        self._watches += -1 if watch is None else 1
 
     def _count(self, watch: _Watch) -> None:
         watch.is_heard = any(watch.summaries.values()) or any(watch.trades.values())
@@ -365,8 +363,6 @@ class QuotesDesk:
 
     def publish(self, part: Step, k: int, now: int) -> None:
         """Event ``k`` of an open batch has happened."""
-        if not self._watches:
-            return
         if part.batch is not self._batch:
             self._open(part.batch)
         watch = self.watched[self._instruments[k]]
