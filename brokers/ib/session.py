@@ -24,6 +24,7 @@ from brokers.ib.outbox import Outbox
 from brokers.ib.queries import Queries
 from brokers.ib.records import (
     NO_REQUEST,
+    TICKS,
     AccountEnd,
     CompletedOrdersEnd,
     Connected,
@@ -37,15 +38,10 @@ from brokers.ib.records import (
     OpenOrdersEnd,
     PositionsEnd,
     Record,
-    TickGeneric,
-    TickPrice,
-    TickQuote,
-    TickSize,
-    TickString,
-    TickTrade,
     Undecodable,
 )
 from brokers.ib.registry import Registry
+from brokers.ib.times import ZONES_SINCE, unlike_zone
 from papertape.core.errors import PeerError, UserError
 from papertape.core.model import NS_PER_S
 from papertape.core.timers import NEVER
@@ -194,6 +190,11 @@ class IbSession:
         self._deadline = now + self._ns(self.settings.handshake_s)
         self.managed = ()
         self._has_valid_id = self._was_asked = False
+        zone = self.orders.fills.zone
+        if record.server_version < ZONES_SINCE and (told := unlike_zone(record.time_text, zone, now)):
+            self.events.append(
+                Notice(0, f"TWS's times are of {told} and are read as of {zone}: --tws-zone names another")
+            )
         self._set_state(LinkState.CONNECTING, "handshake done", now)
 
     def _ns(self, seconds: float) -> int:
@@ -453,8 +454,6 @@ class IbSession:
             self.events.append(LinkChanged(state, text))
 
 
-TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
-"""Nearly all that comes, and nothing to do with orders or the account."""
 _RECEIVERS: Mapping[type, Callable[[IbSession, Any, int], None]] = {
     Connected: IbSession._connected,
     Disconnected: IbSession._disconnected,

@@ -80,7 +80,9 @@ def _same_on_paper(tape: Tape) -> int:
     backtested = run_one(job, strategy, tape, to_stderr=False)
     emit(_line(backtested))
     emit(f"{heading('$')} papertape paper {options}")
-    emit("  the same file, through IB's API client, a simulated TWS on a socket, the guard and a journal on disk; a minute")
+    emit(
+        "  the same file, through IB's API client, a simulated TWS on a socket, the guard and a journal on disk; a minute"
+    )
     traded = _on_paper(job, tape)
     emit(_line(traded))
     names = [run.path.name for run in (backtested, traded) if run.path is not None]

@@ -18,9 +18,9 @@ from brokers.ib import asks, events
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
 from brokers.ib.gateway import IbGateway
-from brokers.ib.records import CurrentTime, Disconnected, Record
+from brokers.ib.records import TICKS, CurrentTime, Disconnected, Record
 from brokers.ib.registry import Registry
-from brokers.ib.session import TICKS, IbSession, Wish
+from brokers.ib.session import IbSession, Wish
 from feeds.ib import make_batches
 from papertape.core.errors import JournalError, PeerError, UserError
 from papertape.core.guard import Refused
@@ -151,11 +151,10 @@ class Adapter:
         """Take in what was read, and pass on what follows from it."""
         now = self._clock.now()
         for record in records:
-            kind = type(record)
-            if kind in TICKS:  # nearly all that comes, and it needs nothing of what follows
+            if type(record) in TICKS:  # nearly all that comes, and it needs nothing of what follows
                 self.ib.receive(record, now)
                 continue
-            if kind is CurrentTime:
+            if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
             self._hear(record, now)

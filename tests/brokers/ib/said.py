@@ -68,7 +68,7 @@ REPLIES: Mapping[type, st.SearchStrategy[Any]] = {
     say.OpenOrdersEnd: st.just(say.OpenOrdersEnd()),
     say.CompletedOrder: st.builds(
         say.CompletedOrder, IDS, IDS, SAID_CONTRACT, orders(),
-        st.builds(say.OrderState, TEXT, completed_time=TEXT, completed_status=TEXT), SIZES | st.just(NAN)),
+        st.builds(say.OrderState, TEXT, completed_time=TEXT, completed_status=TEXT), SIZES),
     say.CompletedOrdersEnd: st.just(say.CompletedOrdersEnd()),
     say.Execution: st.builds(
         say.Execution, st.sampled_from([-1, 9]), IDS, SAID_CONTRACT, TEXT, TEXT, TEXT, TEXT, st.sampled_from(["BOT", "SLD"]),

@@ -437,3 +437,13 @@ def test_live_updates_that_end_now_and_then_are_asked_for_again_each_time():
         requests[0] = again.request_id
         asked.tell(bar(requests[0], asked.now), HistoryEnd(requests[0], "", ""))
     assert asked.taken(PastBars) == []
+
+
+def test_a_history_that_came_too_soon_goes_before_those_that_wait():
+    paced = Paced(open=1)
+    paced.ask(1, "AAA")
+    paced.ask(2, "BBB")
+    paced.pacing.refused(1, paced.now)
+    paced.now += 15 * NS_PER_S
+    paced.pacing.pass_time(paced.now)
+    assert [request for _, request in paced.sent] == [1, 1]

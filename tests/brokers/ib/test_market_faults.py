@@ -8,7 +8,7 @@ import pytest
 
 from brokers.ib.commands import FollowMarket, FollowTicks, StopTicks
 from brokers.ib.events import PriceImage, QuoteTick, TradeTick
-from brokers.ib.records import Disconnected, ErrorMessage, TickTrade
+from brokers.ib.records import Disconnected, ErrorMessage, MarketDataType, TickTrade
 from papertape.core.model import NS_PER_S
 from tests.brokers.ib.asked import Asked
 from tests.brokers.ib.test_market import LAST, price, rt_volume, watching
@@ -65,3 +65,35 @@ def test_tws_own_server_is_found_again_with_any_farm():
     assert not asked.market.is_fresh(0, asked.now, 10 * NS_PER_S)
     asked.tell(ErrorMessage(-1, 2104, "Market data farm connection is OK:usfarm"))
     assert asked.market.is_fresh(0, asked.now, 10 * NS_PER_S)
+
+
+def test_frozen_data_are_never_fresh():
+    asked, request = watching()
+    asked.tell(MarketDataType(request, 2), *price(request, LAST, 10.5, 100.0))
+    assert not asked.market.is_fresh(0, asked.now, 10 * NS_PER_S)
+    asked.tell(MarketDataType(request, 1))
+    assert asked.market.is_fresh(0, asked.now, 10 * NS_PER_S)
+
+
+def test_when_something_was_last_heard_is_known_over_a_break():
+    asked, _ = watching()
+    heard = asked.market.last_received(0)
+    assert heard
+    asked.tell(Disconnected("gone"))
+    asked.wait(60.0)
+    asked.connect()
+    assert asked.market.last_received(0) == heard
+
+
+@pytest.mark.parametrize(("ahead_s", "takes_over"), [(0, False), (2, False), (3, True)])
+def test_rt_volume_that_is_a_little_ahead_of_all_last_does_not_take_over(ahead_s: int, takes_over: bool):
+    asked = Asked(tick_by_tick=1)
+    asked.market.watch(0, asked.now)
+    ticks, line = (each.request_id for each in asked.commands()[1:])
+    asked.wait(2.0)
+    second = asked.now // NS_PER_S
+    asked.tell(TickTrade(ticks, second, 10.0, 5.0, "ARCA", ""))
+    asked.tell(rt_volume(line, 10.0, 5.0, (second + ahead_s) * NS_PER_S))
+    asked.take()
+    asked.wait(6.0)
+    assert bool(asked.taken(TradeTick)) is takes_over

@@ -223,3 +223,17 @@ def test_a_changed_limit_offset_counts_when_tws_shows_it() -> None:
     assert entry.request.stop_price == 0.1
     linked.tell(linked.tws.orders[entry.order_id].open_order())
     assert entry.request.stop_price == 0.2
+
+
+def test_a_change_is_not_sent_again_where_the_group_has_filled_what_it_asks_for() -> None:
+    linked = ready()
+    entry = linked.working_order(limit_price=9.0, group=1)
+    placed = linked.tws.orders[entry.order_id]
+    linked.takes_orders = False
+    linked.ib.orders.modify(1, request(quantity=4.0, limit_price=9.5, group=1))
+    linked.settle()
+    sent = len(linked.sent_of(c.PlaceOrder))
+    placed.order = msgspec.structs.replace(placed.order, quantity=5.0)
+    linked.tell(placed.open_order())
+    linked.settle()
+    assert len(linked.sent_of(c.PlaceOrder)) == sent

@@ -432,3 +432,19 @@ def test_a_definition_has_a_deadline_and_survives_a_break():
     asked.wait(10.0)
     [known] = asked.take()
     assert known.failure == "AAA is not known at Interactive Brokers (no answer within 10 s)"
+
+
+def test_bars_that_were_told_before_a_break_are_asked_for_again_after_it():
+    asked = Asked("AAA")
+    question = history("AAA")
+    asked.queries.put(question, asked.now)
+    asked.settle()
+    first = asked.commands()[-1]
+    asked.tell(HistoryEnd(first.request_id, "", ""))
+    asked.queries.drop(asked.now)
+    asked.tell(Connected(200, ""), NextValidId(1))
+    asked.settle()
+    asked.take()
+    asked.queries.put(question, asked.now)
+    asked.wait(16.0)
+    assert [type(each) for each in asked.commands()] == [type(first)]
