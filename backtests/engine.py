@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtests.outcome import RunParts, make_record, source_of
-from backtests.settings import Settings, milliseconds, moment
+from backtests.settings import Engine, Settings, milliseconds, moment
 from brokers.sim import SimBroker
 from feeds.playback import RecordedFeed
 from feeds.rates import rate_at
@@ -29,6 +31,10 @@ from papertape.core.session import Session
 from papertape.core.state import FIRST_BUCKET_NS, MAX_BUCKETS, State
 from papertape.journal import MemoryJournal
 from strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from backtests.cerebro import CerebroEngine
+    from backtests.cerebro_broker import CerebroBroker
 
 Progress = Callable[[float, int], None]
 """Called with the part of the tape that was played (0 to 1) and the number of events that makes."""
@@ -62,6 +68,7 @@ def run_tape(
     for name in symbols:
         if name not in known:
             raise ConfigError(f'the tape has no "{name}"{did_you_mean(name, known)}')
+    other = None if settings.engine is Engine.PAPERTAPE else cerebro_engine(settings, tape)
     first, last = _span(tape)
     calendar = session_times(settings.calendar, first, last)
     start = first if settings.start is None else moment(settings.start, calendar.zone, name="start")
@@ -81,7 +88,11 @@ def run_tape(
     guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
     guard.arm()
     state.account["bucket_ns"] = bucket_width_ns(calendar, max(start, first), min(end, last))
-    broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
+    broker: SimBroker | CerebroBroker
+    if other is None:
+        broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
+    else:
+        broker = other.broker(allow_short=strategy.allow_short)
     journal = MemoryJournal(state)
     session = Session(
         handlers=strategy.handlers(),
@@ -100,7 +111,10 @@ def run_tape(
     if settings.end is None:
         end = _end_of_day(session, last)
     with collecting_only_new():
-        play(session, feed, start, end, progress, events)
+        if other is None:
+            play(session, feed, start, end, progress, events)
+        else:
+            other.play(session, feed, drive, start, end, progress, events)
     if progress is not None:
         progress(1.0, events)
     parts = RunParts(
@@ -108,7 +122,19 @@ def run_tape(
         start=start, end=end, events=events, symbols=symbols, starting_equity=_starting_equity(settings, ledger),
         fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes,
     )  # fmt: skip
-    return make_record(parts, keep_prices=keep_prices, began=began)
+    record = make_record(parts, keep_prices=keep_prices, began=began)
+    if other is not None:
+        other.add_to(record)
+    return record
+
+
+def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
+    """backtrader as the engine. ConfigError where it is not installed, or can not do what the settings ask for."""
+    if importlib.util.find_spec("backtrader") is None:
+        raise ConfigError("engine backtrader needs its package: pip install '.[backtrader]'")
+    from backtests.cerebro import CerebroEngine
+
+    return CerebroEngine(settings, tape)
 
 
 def _starting_equity(settings: Settings, ledger: Ledger) -> float:

@@ -48,7 +48,7 @@ def backtest(
     if benchmark is not None:
         returns = benchmark.returns(record)
         record.daily["benchmark"] = returns
-        record.metrics = compute_metrics(
+        record.metrics |= compute_metrics(
             record, risk_free=settings.risk_free, benchmark=returns, multipliers=record.settings["multipliers"]
         )
     run = Run(record)
