@@ -10,7 +10,6 @@ the same events, and whatever is due before the next.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from backtests.cerebro_broker import CerebroBroker
 from backtests.cerebro_market import VERSION, Market, Shown
 from papertape.core.errors import ConfigError
 from papertape.core.model import ActionKind, CorporateAction, EventKind
-from papertape.core.series import NO_BLOCKS, Batch, Tape
+from papertape.core.series import Batch, Tape
 from papertape.core.timers import Priority
 
 if TYPE_CHECKING:
@@ -90,7 +89,9 @@ class CerebroPlayer:
         self._added = add_analyzers(self._market.cerebro, analyzers)
         self._shown: dict[int, Shown] = {}
         self._step: Batch | None = None
-        self._rest: Batch | None = None
+        self._batch: Batch | None = None
+        self._at = 0
+        """Place of the first event of the batch that has not been played."""
         self._bars_of = 0
         """Time of bars that the session has applied and not heard yet; 0 for none."""
         self._end = 0
@@ -169,17 +170,17 @@ class CerebroPlayer:
     def _forget_if_changed(self) -> None:
         """What is watched has changed: the feed merges anew."""
         if self._session.watchlist.changed:
-            self._rest = None
+            self._batch = None
 
     def _next_step(self) -> Batch | None:
         """The next events for Cerebro, after all that is due before them; None at the end."""
         session, feed = self._session, self._feed
         while True:
-            if self._rest is None or not len(self._rest):
+            if self._batch is None:
                 session.watchlist.changed = False
-                self._rest = feed.next()
-            rest = self._rest
-            upcoming = self._end + 1 if rest is None else int(rest.ts[0])
+                self._batch, self._at = feed.next(), 0
+            batch = self._batch
+            upcoming = self._end + 1 if batch is None else int(batch.ts[self._at])
             if self._bars_of and self._bars_of < upcoming:
                 due, self._bars_of = self._bars_of, 0
             else:
@@ -188,11 +189,13 @@ class CerebroPlayer:
                 self._drive(session.pass_until(due))
                 self._forget_if_changed()
                 continue
-            if rest is None:
+            if batch is None:
                 return None
-            size = step_size(rest)
-            step, self._rest = piece(rest, 0, size), piece(rest, size, len(rest))
-            feed.consumed(step, size)
+            step = piece(batch, self._at, self._at + step_size(batch, self._at))
+            feed.consumed(step, len(step))
+            self._at += len(step)
+            if self._at == len(batch):
+                self._batch = None
             kind = int(step.kind[0])
             if kind >= BAR:
                 self._bars_of = int(step.ts[0])
@@ -230,41 +233,36 @@ class CerebroPlayer:
         self._progress(part, int(part * self._events))
 
 
-def step_size(batch: Batch) -> int:
-    """How many events of a batch's beginning are one step: one trade, or bars of one time of different instruments."""
-    if len(batch.kind) == 1 and len(batch.instrument) == 1:
-        return 1
-    kind, ts = int(batch.kind[0]), int(batch.ts[0])
-    if kind < BAR:
+def step_size(batch: Batch, at: int) -> int:
+    """How many events from place ``at`` are one step: one trade, or bars of one time of different instruments."""
+    kind = int(batch.kind[at if len(batch.kind) > 1 else 0])
+    if kind < BAR or len(batch.instrument) == 1:
         return 1
     seen: set[int] = set()
-    n = int(np.searchsorted(batch.ts, ts, "right"))
-    for i in range(n):
-        j = int(batch.instrument[i] if len(batch.instrument) > 1 else batch.instrument[0])
+    end = int(np.searchsorted(batch.ts, batch.ts[at], "right"))
+    for i in range(at, end):
+        j = int(batch.instrument[i])
         if j in seen or (len(batch.kind) > 1 and batch.kind[i] != kind):
-            return i
+            return i - at
         seen.add(j)
-    return n
+    return end - at
 
 
 def piece(batch: Batch, begin: int, end: int) -> Batch:
     """Events [begin, end) of a batch, as a batch."""
-    if begin == 0 and end == len(batch):
-        return batch
+    n = len(batch)
 
     def cut(values: Any) -> Any:
-        return values[begin:end] if len(values) == len(batch) and len(batch) > 1 else values
+        return values[begin:end] if len(values) == n else values
 
-    return dataclasses.replace(
-        batch,
-        ts=batch.ts[begin:end],
-        kind=cut(batch.kind),
-        instrument=cut(batch.instrument),
-        columns=tuple(cut(column) for column in batch.columns),
-        start=cut(batch.start),
-        origin=None if batch.origin is None else cut(batch.origin),
-        blocks=NO_BLOCKS,
-        cells=None,
+    c = batch.columns
+    return Batch(
+        batch.ts[begin:end],
+        cut(batch.kind),
+        cut(batch.instrument),
+        (cut(c[0]), cut(c[1]), cut(c[2]), cut(c[3]), cut(c[4])),
+        cut(batch.start),
+        None if batch.origin is None else cut(batch.origin),
     )
 
 

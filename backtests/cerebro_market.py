@@ -94,12 +94,17 @@ class TapeFeed(bt.feed.DataBase):
 
     params = (("conductor", None), ("index", 0), ("clock", None))
 
-    def load(self) -> bool | None:
-        """Take the step's event: True; None where the step has none of this instrument, False where nothing follows."""
+    def next(self, datamaster: Any = None, ticks: bool = True) -> bool | None:
+        """Whether the step has an event of this instrument; None where another one has, False where nothing follows."""
         conductor: Conductor = self.p.conductor
-        shown = None if conductor.is_over else conductor.showing(self.p.index)
-        if shown is None:
+        if conductor.showing(self.p.index) is None:
             return False if conductor.is_over else None
+        moved: bool = super().next(datamaster=datamaster, ticks=ticks)
+        return moved
+
+    def load(self) -> bool:
+        """Take the step's event."""
+        shown = self.p.conductor.showing(self.p.index)
         self.forward()
         lines = self.lines
         lines.datetime[0] = self.p.clock.at(shown.ts)
