@@ -294,9 +294,15 @@ class CerebroBroker(Marker):
 
     def end_session(self, ts: int) -> None:
         """The session closes: day orders that came before the close end."""
-        for number, request in sorted(self._requests.items()):
-            if request.tif is TimeInForce.DAY and number not in self._tomorrow:
-                self._end(number, ts, Reason.EXPIRED)
+        over = [
+            number
+            for number, request in sorted(self._requests.items())
+            if request.tif is TimeInForce.DAY and number not in self._tomorrow and not self.status(number).is_final
+        ]
+        self._asked.update(dict.fromkeys(over, Reason.EXPIRED))  # the first of a group takes the others with it
+        for number in over:
+            self._end(number, ts, Reason.EXPIRED)
+            self._asked.pop(number, None)
         self._tomorrow.clear()
 
     def split(self, instrument: int, ratio: float, ts: int) -> None:
