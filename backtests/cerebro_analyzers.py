@@ -40,7 +40,7 @@ class Findings:
 
 
 def known_analyzers() -> dict[str, type]:
-    """backtrader's analyzers by the names of their classes."""
+    """The analyzers of backtrader by the names of their classes."""
     found = inspect.getmembers(bt.analyzers, lambda each: inspect.isclass(each) and issubclass(each, bt.Analyzer))
     return {name: each for name, each in found if each.__module__.startswith("backtrader.analyzers.")}
 

@@ -314,4 +314,3 @@ class CerebroBroker(Marker):
                 f"{symbol} splits while it is held or ordered, which backtrader's broker does not know; "
                 "end before that with --end, or leave out --engine"
             )
-

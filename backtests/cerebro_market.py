@@ -153,9 +153,7 @@ class OrderCosts:
         self._shares += abs(size)
         self._value += value
         side = Side.SELL if size < 0 else Side.BUY
-        whole = float(
-            order_fee(self._model, self.regulatory, self._shares, self._value, self._month, int(side), False)
-        )
+        whole = float(order_fee(self._model, self.regulatory, self._shares, self._value, self._month, int(side), False))
         part, self._charged = whole - self._charged, whole
         return part
 
@@ -256,9 +254,7 @@ class Shell(bt.Strategy):
 class Market:
     """A Cerebro with a feed for each instrument. Orders go by our numbers."""
 
-    def __init__(
-        self, conductor: Conductor, instruments: Sequence[Instrument], cash: float, costs: OrderCosts
-    ) -> None:
+    def __init__(self, conductor: Conductor, instruments: Sequence[Instrument], cash: float, costs: OrderCosts) -> None:
         self.clock = StepClock()
         self.costs = costs
         self.cerebro = bt.Cerebro(stdstats=False, preload=False, runonce=False, exactbars=1)

@@ -129,7 +129,7 @@ def run_tape(
 
 
 def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
-    """backtrader as the engine. ConfigError where it is not installed, or can not do what the settings ask for."""
+    """The engine that is backtrader. ConfigError where it is not installed, or can not do what the settings ask for."""
     if importlib.util.find_spec("backtrader") is None:
         raise ConfigError("engine backtrader needs its package: pip install '.[backtrader]'")
     from backtests.cerebro import CerebroEngine

@@ -105,8 +105,13 @@ class Settings:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        """The settings as JSON-able values, as the run keeps them."""
-        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        """The settings as JSON-able values, as the run keeps them; of another engine where there is one only."""
+        plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        if self.engine is Engine.PAPERTAPE:
+            del plain["engine"], plain["analyzers"]
+        else:
+            plain["limit_fill"] = str(LimitFill.TOUCH)  # Cerebro's only rule
+        return plain
 
 
 E = TypeVar("E", bound=StrEnum)

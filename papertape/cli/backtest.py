@@ -68,6 +68,8 @@ def backtest(
     volume_share: o.VolumeShare = None,
     confirm: o.Confirm = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
+    analyzers: o.Analyzers = None,
     max_drawdown: o.MaxDrawdown = None,
     guard_basis: o.GuardBasis = None,
     guard_reference: o.GuardReference = None,

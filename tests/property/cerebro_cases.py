@@ -124,7 +124,8 @@ def make_case(seed: int, *, bars: bool, scarce: bool = False) -> Case:
     """Everything from one number."""
     rng = random.Random(seed)
     count = 1 if scarce else rng.choice([1, 2, 3])
-    series = [make_bars(rng, j) if bars else make_trades(rng, j) for j in range(count)]
+    days = 1 if scarce else 2  # what can not be paid for is rejected at once by ours, at the next event by backtrader
+    series = [make_bars(rng, j, days) if bars else make_trades(rng, j, days) for j in range(count)]
     plan: list[list[tuple[Any, ...]]] = []
     for ts in sorted(np.concatenate([each.ts for each in series]).tolist()):
         todo: list[tuple[Any, ...]] = []
@@ -135,14 +136,14 @@ def make_case(seed: int, *, bars: bool, scarce: bool = False) -> Case:
     return Case(bars, series, plan, fees, 5_000.0 if scarce else 1e8, not scarce)
 
 
-def make_trades(rng: random.Random, j: int) -> Series:
-    """Trades that move by one step at most, some at one time, over two days, some before the first open."""
+def make_trades(rng: random.Random, j: int, days: int) -> Series:
+    """Trades that move by one step at most, some at one time, over one or two days, some before the first open."""
     ts, price = OPEN - rng.choice([0, 2 * S]), 100 + j
     times, prices = [], []
     n = rng.randint(5, 45)
     for i in range(n):
         ts += rng.choice([0, 0, 1, 5_000, 100 * MS, 100 * MS, 700 * MS])
-        if i == n // 2 and rng.random() < 0.5:
+        if days == 2 and i == n // 2 and rng.random() < 0.5:
             ts = max(ts, OPEN + DAY + 5 * S)
         price += rng.choice([-1, -1, 0, 1, 1])
         times.append(ts)
@@ -151,15 +152,15 @@ def make_trades(rng: random.Random, j: int) -> Series:
     return Series(f"S{j}", EventKind.TRADE, np.array(times, np.int64), (np.array(prices), size))
 
 
-def make_bars(rng: random.Random, j: int) -> Series:
-    """Bars with gaps in time and price, of one or two minutes, over two days."""
+def make_bars(rng: random.Random, j: int, days: int) -> Series:
+    """Bars with gaps in time and price, of one or two minutes, over one or two days."""
     length = rng.choice([60, 120]) * S
     start, close = OPEN, 400 + j
     rows = []
     n = rng.randint(5, 40)
     for i in range(n):
         start += length * rng.choice([1, 1, 1, 2, 4]) if i else 0
-        if i == n // 2 and rng.random() < 0.5:
+        if days == 2 and i == n // 2 and rng.random() < 0.5:
             start = OPEN + DAY
         opening = close + rng.choice([0, 0, rng.randint(-REACH, REACH)])
         low = opening - rng.randint(0, REACH // 2)
