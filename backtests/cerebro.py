@@ -294,6 +294,7 @@ class CerebroEngine:
         """Drive a session over a recorded feed from ``start`` to ``end`` (UTC ns), inside Cerebro."""
         broker = session.broker
         assert isinstance(broker, CerebroBroker), "its orders go to Cerebro"
+        session.desk.texts = broker.texts
         player = CerebroPlayer(
             session, feed, broker, drive, cash=self._settings.cash, analyzers=self._settings.analyzers,
             actions=self._actions,

@@ -34,7 +34,6 @@ from strategies.base import Strategy
 
 if TYPE_CHECKING:
     from backtests.cerebro import CerebroEngine
-    from backtests.cerebro_broker import CerebroBroker
 
 Progress = Callable[[float, int], None]
 """Called with the part of the tape that was played (0 to 1) and the number of events that makes."""
@@ -64,10 +63,7 @@ def run_tape(
     """
     began = time.perf_counter()
     instruments = _instruments(tape)
-    known = [each.symbol for each in instruments]
-    for name in symbols:
-        if name not in known:
-            raise ConfigError(f'the tape has no "{name}"{did_you_mean(name, known)}')
+    known = _known(instruments, symbols)
     other = None if settings.engine is Engine.PAPERTAPE else cerebro_engine(settings, tape)
     first, last = _span(tape)
     calendar = session_times(settings.calendar, first, last)
@@ -88,11 +84,7 @@ def run_tape(
     guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
     guard.arm()
     state.account["bucket_ns"] = bucket_width_ns(calendar, max(start, first), min(end, last))
-    broker: SimBroker | CerebroBroker
-    if other is None:
-        broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
-    else:
-        broker = other.broker(allow_short=strategy.allow_short)
+    broker = _sim_broker(settings, strategy) if other is None else other.broker(allow_short=strategy.allow_short)
     journal = MemoryJournal(state)
     session = Session(
         handlers=strategy.handlers(),
@@ -121,11 +113,25 @@ def run_tape(
         strategy=strategy, source=source_of(tape), settings=settings.as_plain(), session=session, journal=journal,
         start=start, end=end, events=events, symbols=symbols, starting_equity=_starting_equity(settings, ledger),
         fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes,
+        texts=session.desk.texts,
     )  # fmt: skip
     record = make_record(parts, keep_prices=keep_prices, began=began)
     if other is not None:
         other.add_to(record)
     return record
+
+
+def _sim_broker(settings: Settings, strategy: Strategy) -> SimBroker:
+    return SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
+
+
+def _known(instruments: Sequence[Instrument], symbols: Sequence[str]) -> list[str]:
+    """The tape's symbols. ConfigError where ``symbols`` names one that it does not have."""
+    known = [each.symbol for each in instruments]
+    for name in symbols:
+        if name not in known:
+            raise ConfigError(f'the tape has no "{name}"{did_you_mean(name, known)}')
+    return known
 
 
 def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
