@@ -9,11 +9,11 @@ import pytest
 
 from papertape.core.model import Side
 from tests.backtests.two_engines import (
-    S,
     OnBars,
     OnBarsShort,
     OnTrades,
     OnTradesShort,
+    S,
     bars,
     both,
     ends,
