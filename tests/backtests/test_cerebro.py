@@ -22,7 +22,7 @@ from papertape.core.series import Series
 from strategies.sma_cross import SmaCross
 from strategies.tick_momentum import TickMomentum
 from strategies.top_movers import TopMovers
-from tests.backtests.two_engines import OPEN, OnBars, OnTrades, S, bars, both, ends, fills, run, trades
+from tests.backtests.two_engines import OPEN, OnBars, OnTrades, S, Scripted, bars, both, ends, fills, run, trades
 
 bt = pytest.importorskip("backtrader", reason="needs the extra backtrader")
 
@@ -111,7 +111,7 @@ def test_a_child_given_after_its_parent_has_filled_works_at_once() -> None:
 
 
 def test_children_that_are_taken_back_before_cerebro_has_them_end_with_their_parent() -> None:
-    def family(s: OnTrades) -> None:
+    def family(s: Scripted) -> None:
         s.cancel(s.bracket("AAA", Side.BUY, 1, stop=9.0, target=11.0).entry)
 
     ours, theirs = both(OnTrades, trades([10.0, 9.0, 11.0]), {1: family})
@@ -250,7 +250,7 @@ def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.Mon
 # -- what is kept -----------------------------------------------------------------------------------------------------
 
 
-class Steps(bt.Analyzer):
+class Steps(bt.Analyzer):  # type: ignore[misc, name-defined]  # it has no types
     """Numbers, words and values by time."""
 
     def start(self) -> None:
@@ -312,7 +312,7 @@ def test_a_benchmark_leaves_what_analyzers_found() -> None:
 def test_memory_does_not_grow_with_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     from backtests.cerebro_market import Market
 
-    lengths = []
+    lengths: list[int] = []
     ran = Market.run
 
     def watched(self: Market) -> Any:

@@ -14,6 +14,7 @@ from tests.backtests.two_engines import (
     OnTrades,
     OnTradesShort,
     S,
+    Scripted,
     bars,
     both,
     ends,
@@ -78,7 +79,7 @@ def test_exits_act_in_the_bar_of_their_entry_here_and_from_the_next_there() -> N
 
 
 def test_a_bar_that_holds_stop_and_target_fills_the_stop_here_and_the_older_there() -> None:
-    def exits(s: OnBarsShort) -> list[object]:
+    def exits(s: Scripted) -> list[object]:
         group = s.new_group()
         return [s.sell("AAA", 1, limit=11.0, group=group), s.sell("AAA", 1, stop=9.0, group=group)]
 
@@ -99,7 +100,7 @@ def test_what_one_bar_time_has_cash_for_goes_by_instrument_here_and_by_the_older
 
 
 def test_cancelling_one_of_a_group_leaves_the_others_here_and_ends_them_there() -> None:
-    def group(s: OnTradesShort) -> list[object]:
+    def group(s: Scripted) -> list[object]:
         number = s.new_group()
         return [s.sell("AAA", 1, limit=12.0, group=number), s.sell("AAA", 1, stop=9.0, group=number)]
 
@@ -124,7 +125,7 @@ def test_cancelling_one_exit_of_a_bracket_leaves_the_other_here_and_ends_it_ther
 
 
 def test_the_day_of_one_of_a_group_ends_it_alone_here_and_all_of_them_there() -> None:
-    def group(s: OnTradesShort) -> list[object]:
+    def group(s: Scripted) -> list[object]:
         number = s.new_group()
         return [s.sell("AAA", 1, limit=12.0, group=number), s.sell("AAA", 1, stop=9.0, tif="GTC", group=number)]
 
@@ -199,7 +200,7 @@ def test_an_order_that_closes_and_opens_without_the_cash_is_rejected_here_and_cl
 
 
 def test_an_order_never_fills_by_what_was_before_it_here_which_cerebro_alone_would_do() -> None:
-    class Late(bt.Strategy):
+    class Late(bt.Strategy):  # type: ignore[misc, name-defined]  # it has no types
         def next(self) -> None:
             if len(self.data1) == 2 and not getattr(self, "given", None):
                 self.given = self.buy(data=self.data0, size=1, price=10.0, exectype=bt.Order.Limit)
