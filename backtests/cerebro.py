@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtests.cerebro_analyzers import Findings, add_analyzers, analyzer_class, findings_of
+from backtests.cerebro_analyzers import Findings, add_analyzers, findings_of
 from backtests.cerebro_broker import CerebroBroker
 from backtests.cerebro_market import VERSION, Market, Shown
 from papertape.core.errors import ConfigError
@@ -271,8 +271,6 @@ class CerebroEngine:
 
     def __init__(self, settings: Settings, tape: Tape) -> None:
         refuse(settings, tape)
-        for each in settings.analyzers:
-            analyzer_class(each)
         self._settings = settings
         self._actions = tape.actions
         self._findings = Findings()

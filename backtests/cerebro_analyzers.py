@@ -57,18 +57,25 @@ def analyzer_class(given: Any) -> type:
     return by_lower[wanted]
 
 
-def add_analyzers(cerebro: Any, given: Iterable[Any]) -> list[str]:
-    """Attach analyzers; returns their names. Those that go by the year unless told otherwise go by the day."""
-    names: list[str] = []
+def chosen_analyzers(given: Iterable[Any]) -> dict[str, type]:
+    """Analyzers by the names that their findings get. ConfigError for one that is unknown, or named twice."""
+    found: dict[str, type] = {}
     for each in given:
         kind = analyzer_class(each)
         name = kind.__name__.lower()
-        if name in names:
+        if name in found:
             raise ConfigError(f'the analyzer "{kind.__name__}" is named twice; once is enough')
+        found[name] = kind
+    return found
+
+
+def add_analyzers(cerebro: Any, given: Iterable[Any]) -> list[str]:
+    """Attach analyzers; returns their names. Those that go by the year unless told otherwise go by the day."""
+    chosen = chosen_analyzers(given)
+    for name, kind in chosen.items():
         by_years = getattr(getattr(kind, "params", None), "timeframe", None) == bt.TimeFrame.Years
         cerebro.addanalyzer(kind, _name=name, **({"timeframe": bt.TimeFrame.Days} if by_years else {}))
-        names.append(name)
-    return names
+    return list(chosen)
 
 
 def findings_of(shell: Any, names: Sequence[str]) -> Findings:

@@ -134,10 +134,20 @@ def _known(instruments: Sequence[Instrument], symbols: Sequence[str]) -> list[st
     return known
 
 
-def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
-    """The engine that is backtrader. ConfigError where it is not installed, or can not do what the settings ask for."""
+def check_engine(settings: Settings) -> None:
+    """ConfigError where the engine that the settings name is not installed, or an analyzer of it is unknown."""
+    if settings.engine is Engine.PAPERTAPE:
+        return
     if importlib.util.find_spec("backtrader") is None:
         raise ConfigError("engine backtrader needs its package: pip install '.[backtrader]'")
+    from backtests.cerebro_analyzers import chosen_analyzers
+
+    chosen_analyzers(settings.analyzers)
+
+
+def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
+    """The engine that is backtrader. ConfigError where it is not installed, or can not do what the settings ask for."""
+    check_engine(settings)
     from backtests.cerebro import CerebroEngine
 
     return CerebroEngine(settings, tape)

@@ -238,6 +238,7 @@ def prepare(config: BacktestConfig) -> Job:
 
 def run_job(job: Job, *, as_json: bool) -> int:
     """Run it and print what came of it; returns the exit status."""
+    from backtests.engine import check_engine
     from backtests.run import prepared
     from papertape.cli.strategy_source import load_strategy
 
@@ -246,6 +247,7 @@ def run_job(job: Job, *, as_json: bool) -> int:
     settings.fee_model()
     settings.fill_rules(allow_short=False)
     settings.guard.loss_limit()
+    check_engine(settings)
     if job.grid:
         from papertape.cli.grid import run_grid
 
