@@ -84,6 +84,7 @@ def inputs_of(record: RunRecord) -> dict[str, Any]:
         "window": (record.start, record.end),
         "conflation": conflated[0] if conflated else None,
         "synthetic": record.synthetic,
+        "engine": settings.get("engine", "papertape"),
         "currency": record.currency,
         "cash": record.starting_equity,
     }
