@@ -96,7 +96,7 @@ lock:
 	@set -e; export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
 	resolve="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url"; \
 	$$resolve pyproject.toml --group build --extra ib -o requirements.lock; \
-	$$resolve pyproject.toml --group dev --extra parquet -c requirements.lock -o requirements-dev.lock; \
+	$$resolve pyproject.toml --group dev --extra parquet --extra backtrader -c requirements.lock -o requirements-dev.lock; \
 	$$resolve pyproject.toml --group build --extra bench -c requirements.lock -o requirements-bench.lock; \
 	for wanted in requirements-clients/*.in; do $$resolve $$wanted -o $${wanted%.in}.lock; done
 

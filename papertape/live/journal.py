@@ -248,9 +248,12 @@ class Journal:
         """
         database = self._database
         try:
-            database.execute("BEGIN IMMEDIATE")
-            database.executemany(_INSERT, self._noted)
-            database.execute("COMMIT")
+            if len(self._noted) == 1:  # a transaction by itself
+                database.execute(_INSERT, self._noted[0])
+            else:
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany(_INSERT, self._noted)
+                database.execute("COMMIT")
             self._log_bytes += _FRAME_BYTES + self._noted_bytes
             self._noted.clear()
             self._noted_bytes = 0
