@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import importlib.util
+import random
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,63 @@ def test_timers_and_instruments_that_are_watched_later_are_as_in_our_engine() ->
     made = [run(Later, market, {}, engine) for engine in ("papertape", "backtrader")]
     assert [fills(record) for _, record in made] == [[(1, 61.0, 1.0, 11.0)]] * 2
     assert [strategy.heard for strategy, _ in made] == [1, 1]
+
+
+class Hears(OnTrades):
+    """Keeps all that it hears, and changes what it hears as it goes."""
+
+    def on_start(self) -> None:
+        self.every("20s")
+        self.at("09:33", every="day")
+        self.subscribe(["AAA", "CCC"], bars="1m")
+        self.subscribe("BBB")
+
+    def keep(self, *what: Any) -> None:
+        self.made.append((self.now, *map(repr, what), round(self.account.equity, 6), self.position("AAA").quantity))
+
+    def on_trade(self, trade: Any) -> None:
+        self.keep("trade", trade)
+        self.heard += 1
+        if self.heard % 5 == 0:
+            self.buy("AAA", 1)
+            self.buy("DDD", 2)
+        if self.heard % 13 == 0:
+            self.unsubscribe("CCC")
+        if self.heard % 17 == 0:
+            self.subscribe(["CCC", "DDD"], bars="1m")
+
+    def on_bar(self, bar: Any) -> None:
+        self.keep("bar", bar)
+
+    async def on_bars(self, bars: Any) -> None:
+        found = await self.snapshot(["AAA", "DDD"])
+        self.keep("bars", bars.symbols, dict(found.items()))
+        self.sell("AAA", self.position("AAA").sellable)
+
+    def on_time(self, time: Any) -> None:
+        self.keep("time", time)
+        self.buy("CCC", 1, limit=9.5)
+
+    def on_fill(self, fill: Any) -> None:
+        self.keep("fill", fill)
+
+    def on_order(self, update: Any) -> None:
+        self.keep("order", update)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_strategy_hears_between_fills_is_what_it_hears_in_our_engine(seed: int) -> None:
+    rng = random.Random(seed)
+    market = []
+    for symbol in ("AAA", "CCC", "DDD"):
+        seconds = sorted(rng.choice([rng.randint(1, 400), 60 * rng.randint(1, 6)]) for _ in range(60))
+        market.append(trades([10 + rng.randint(-2, 2) * 0.25 for _ in seconds], symbol, at=seconds))
+    market.append(bars([(10, 11, 9, 10)] * 6, "BBB"))
+    made = [run(Hears, market, {}, engine, cash=1e6) for engine in ("papertape", "backtrader")]
+    (ours, ours_record), (theirs, theirs_record) = made
+    assert fills(theirs_record) == fills(ours_record)
+    assert len(ours.made) > 150
+    assert theirs.made == ours.made
 
 
 def test_a_child_given_after_its_parent_has_filled_works_at_once() -> None:
