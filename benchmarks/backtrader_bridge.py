@@ -165,9 +165,9 @@ def same_fills(alone: Alone, play: Any, strategy: type[Any], tape: Minutes) -> i
         at = np.searchsorted(np.asarray(table["ts"]), run.fills["ts"].astype("int64").to_numpy(), "right") - 1
         signed = run.fills["quantity"].to_numpy() * np.where(run.fills["side"] == "BUY", 1, -1)
         check.equal(f"{name}: bars of fills", at.tolist(), [each[0] for each in wanted])
-        check.equal(f"{name}: prices of fills", run.fills["price"].tolist(), [each[1] for each in wanted])
+        check.equal(f"{name}: prices of fills", run.fills["price"].tolist(), [each[1] for each in wanted], 1e-9)
         check.equal(f"{name}: quantities of fills", signed.tolist(), [each[2] for each in wanted])
         check.equal(f"{name}: cash", run.record.cash["USD"], cash, 1e-6)
-    check.equal("what the strategy hears of its orders", found, wanted)
+    check.equal("what the strategy hears of its orders", np.array(found), np.array(wanted), 1e-9)
     check.done()
     return len(wanted)
