@@ -83,7 +83,9 @@ def test_both_versions_of_the_pages_strategy_give_the_same_orders_and_fills(
     assert fills > 60
 
 
-def test_backtrader_alone_gives_the_fills_of_the_pages_strategy(tape: Tape, classes: tuple[Any, type[Strategy]]) -> None:
+def test_backtrader_alone_gives_the_fills_of_the_pages_strategy(
+    tape: Tape, classes: tuple[Any, type[Strategy]]
+) -> None:
     fills = 0
     for symbol in tape.symbols[:4]:
         alone = run_plain(classes[0], tape, [symbol]).fills

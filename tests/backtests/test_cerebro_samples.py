@@ -19,11 +19,15 @@ pytest.importorskip("backtrader", reason="backtrader is not installed: pip insta
 pytest.importorskip("greenlet", reason="greenlet is not installed: pip install '.[backtrader]'")
 
 
+import backtrader as bt
+
 from backtests.cerebro_hosted import hosted
 from backtests.engine import run_tape
 from backtests.settings import Settings
 from feeds.load import DataOptions, load_tape
 from feeds.sample import write_sample
+from papertape import open_run
+from papertape.cli.main import run as run_program
 from papertape.core.model import EventKind
 from papertape.core.record import RunRecord
 from papertape.core.series import Tape
@@ -144,3 +148,48 @@ def test_a_strategy_hears_the_same_in_backtrader_alone_and_through_papertape(
     assert_same(plain, ours)
     assert len(plain.fills) >= fills
     assert len(record.fills["ts"]) == len(plain.fills)
+
+
+@pytest.mark.parametrize("data", ["sample", "minutes", "days"])
+def test_backtraders_own_packaged_strategy_hears_the_same(tapes: Mapping[str, Any], data: str) -> None:
+    tape, symbols = tapes[data](), SYMBOLS[data][:1]
+    parameters = {"fast": 4, "slow": 9}
+    plain = run_plain(bt.strategies.MA_CrossOver, tape, symbols, parameters=parameters)
+    ours, _ = run_hosted(bt.strategies.MA_CrossOver, tape, symbols, parameters)
+    assert_same(plain, ours)
+    assert len(plain.fills) > 10
+
+
+def test_backtraders_own_file_runs_by_the_command_with_the_fills_that_it_has_alone(
+    tapes: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = run_plain(bt.strategies.MA_CrossOver, tapes["minutes"](), ["SPY"])
+    monkeypatch.chdir(tmp_path)
+    source = Path(bt.strategies.__file__).with_name("sma_crossover.py")
+    command = f"backtest {source}:MA_CrossOver --framework backtrader --data {DATA}/eqker/SPY_1min.csv"
+    status = run_program([*command.split(), "--bar-stamp", "close", "--tz", ZONE, "--fees", "none", "--no-cache"])
+    assert status == 0, capsys.readouterr().err
+    (folder,) = (tmp_path / "runs").iterdir()
+    run = open_run(folder)
+    assert run.manifest["strategy"] == "MA_CrossOver"
+    made = list(zip(run.fills["side"], run.fills["quantity"], run.fills["price"], strict=True))
+    assert made == [(each.side.upper(), abs(each.size), pytest.approx(each.price, abs=1e-9)) for each in plain.fills]
+    assert len(made) > 50
+
+
+@pytest.mark.parametrize(
+    "name", ["SmaCross", "Brackets", "Pair"]
+)  # one by one, what is heard of orders is heard earlier
+def test_bars_that_come_one_by_one_give_the_fills_of_bars_that_are_known_beforehand(
+    tapes: Mapping[str, Any], name: str
+) -> None:
+    symbols = SYMBOLS["minutes"] if name == "Pair" else SYMBOLS["minutes"][:1]
+    runs = [
+        run_hosted(getattr(theirs, name), tapes["minutes"](), symbols, preload=preload) for preload in (True, False)
+    ]
+    (at_once, all_fills), (by_bar, each_fill) = ((heard, record.fills) for heard, record in runs)
+    assert {key: list(column) for key, column in all_fills.items()} == {
+        key: list(column) for key, column in each_fill.items()
+    }
+    assert at_once.bars == by_bar.bars
+    assert len(all_fills["ts"]) > 10

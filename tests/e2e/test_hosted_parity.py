@@ -32,7 +32,9 @@ class Family(Diary):
         self.note("next", self.data.close[0], self.position.size)
         close, n = self.data.close[0], len(self)
         if n % 5 == 1:
-            self.buy_bracket(size=10, exectype=bt.Order.Market, stopprice=close - self.p.gap, limitprice=close + self.p.gap)
+            self.buy_bracket(
+                size=10, exectype=bt.Order.Market, stopprice=close - self.p.gap, limitprice=close + self.p.gap
+            )
         if n % 5 == 3:
             rests = self.buy(size=1, exectype=bt.Order.Limit, price=round(close * 0.99, 2))
             self.buy(size=2, exectype=bt.Order.Stop, price=round(close + 0.02, 2), oco=rests, valid=bt.Order.DAY)
@@ -61,7 +63,9 @@ def minutes(begin: str, end: str, **settings: Any) -> Settings:
     return Settings(start=f"{DAY}T{begin}", end=f"{DAY}T{end}", **settings)
 
 
-def both_of(theirs: Any, tape: Tape, settings: Settings, out: Path, count: int = 1, **parameters: Any) -> tuple[Paired, Any, Any]:
+def both_of(
+    theirs: Any, tape: Tape, settings: Settings, out: Path, count: int = 1, **parameters: Any
+) -> tuple[Paired, Any, Any]:
     """Both runs, and what their objects noted."""
     made: list[Any] = []
 
