@@ -108,8 +108,8 @@ def assert_same(plain: Heard, ours: Heard) -> None:
         assert [each[:4] for each in by_symbol(ours)[symbol]] == [each[:4] for each in trades]
         assert [each[4:] for each in by_symbol(ours)[symbol]] == [pytest.approx(each[4:], abs=MONEY) for each in trades]
     assert [each[:2] for each in ours.bars] == [each[:2] for each in plain.bars]
-    money = [np.array([each[2:] for each in heard.bars]) for heard in (ours, plain)]
-    np.testing.assert_allclose(*money, rtol=0.0, atol=MONEY)
+    found_money, wanted_money = (np.array([each[2:] for each in heard.bars]) for heard in (ours, plain))
+    np.testing.assert_allclose(found_money, wanted_money, rtol=0.0, atol=MONEY)
     assert ours.timers == plain.timers
 
 

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def calm(folder: Path) -> Tape:
     return dataclasses.replace(tape, series=tuple(each for each in tape.series if each.kind is not EventKind.BAR))
 
 
-def played(tape: Tape, out: Path, name: str, end: str = "16:00:30", **parameters: object) -> Paired:
+def played(tape: Tape, out: Path, name: str, end: str = "16:00:30", **parameters: Any) -> Paired:
     """A strategy's backtest and its paper run of the second day, up to a time."""
     kind = hosted(getattr(theirs, name))
     settings = Settings(start="2024-06-04T09:30", end=f"2024-06-04T{end}")
@@ -75,7 +76,7 @@ soak = [
     ],
 )
 def test_a_backtrader_strategy_trades_a_day_on_paper_as_in_its_backtest(
-    calm: Tape, tmp_path: Path, name: str, parameters: dict[str, object], orders: int, kinds: set[str]
+    calm: Tape, tmp_path: Path, name: str, parameters: dict[str, Any], orders: int, kinds: set[str]
 ) -> None:
     assert_same(played(calm, tmp_path, name, **parameters), orders, kinds)
 
