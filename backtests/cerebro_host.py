@@ -177,6 +177,7 @@ class CerebroHost(Strategy):
         """A trade, as a bar of one price."""
         if self._is_over:
             return
+        self.broker.follow()
         price = trade.price
         row = (self.wall_clock.number(trade.ts), price, price, price, price, trade.size)
         self._datas[trade.symbol].rows.append((True, row))
@@ -198,7 +199,9 @@ class CerebroHost(Strategy):
         status = _STATUS.get(update.state)
         datas = [self._datas[update.symbol]] if update.symbol in self._datas else list(self._datas.values())
         for data in datas:
-            if update.symbol:
+            if not update.symbol:
+                data.is_cut = update.state != "ready"
+            else:
                 data.is_late = update.state in ("delayed", "frozen")
             if status is not None:
                 data.put_notification(status, update.text)
@@ -211,6 +214,7 @@ class CerebroHost(Strategy):
 
     def on_stop(self) -> None:
         """Let Cerebro come to its end."""
+        self.broker.follow()
         self._has_ended = self.store.ended = True
         for data in self._datas.values():
             data.ended = True

@@ -132,7 +132,13 @@ def test_final_cash_and_value_are_those_of_plain_cerebro_with_several_datas(prel
 def test_times_are_the_exchanges_wall_clock_and_a_session_is_the_calendars() -> None:
     class Looks(Diary):
         def next(self) -> None:
-            self.note("at", self.data.datetime.datetime(0), self.datetime.datetime(0), self.data.p.sessionstart, self.data.p.sessionend)
+            self.note(
+                "at",
+                self.data.datetime.datetime(0),
+                self.datetime.datetime(0),
+                self.data.p.sessionstart,
+                self.data.p.sessionend,
+            )
 
     run(planned(next=Looks.next), tape(n=2))
     first = dt.datetime(2024, 1, 11, 9, 31)
@@ -414,7 +420,9 @@ def test_runstop_ends_the_run_in_order(preload: bool) -> None:
 @both
 def test_a_strategy_of_ticks_hears_each_trade(preload: bool) -> None:
     rng = np.random.default_rng(1)
-    data = {"X": {"ts": OPEN + np.arange(1, 21) * 10**9, "price": rng.normal(100, 1, 20).round(2), "size": np.full(20, 5.0)}}
+    data = {
+        "X": {"ts": OPEN + np.arange(1, 21) * 10**9, "price": rng.normal(100, 1, 20).round(2), "size": np.full(20, 5.0)}
+    }
     strategy = planned({4: lambda s: s.give(s.buy(size=1))})
     found = backtest(hosted(strategy), data, parameters={"bars": "ticks", "preload": preload}, fees="none")
     assert len(strategy.last.heard("next")) == 20
