@@ -29,6 +29,12 @@ FORMAT = "columns-1"
 LIMIT_BYTES = 20 * 2**30
 
 _MANIFEST = "manifest.json"
+_WRITTEN = "written"
+"""File of bytes, a number a line: of all entries when they were last looked at, then of what each run wrote since."""
+_RUNS_MOST = 1_000
+"""After so many lines the entries are looked at anyway: two processes may have lost one another's."""
+_KEPT_SHARE = 0.9
+"""How much of the limit is kept where entries are removed, so that the next ones need no look."""
 _UNFINISHED = "new-"
 _ABANDONED_S = 6 * 3600.0
 _END_BLOCK_BYTES = 16_384
@@ -90,6 +96,7 @@ class EntryWriter:
         try:
             manifest = _Manifest(FORMAT, self._key, source, self.store.close(), msgspec.Raw(detail))
             (self._folder / _MANIFEST).write_bytes(msgspec.json.encode(manifest))
+            self._cache.written_bytes += _size(self._folder)
             entry = self._cache.folder / self._key
             try:
                 self._folder.rename(entry)
@@ -125,6 +132,8 @@ class ColumnCache:
     def __init__(self, folder: Path | None = None, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self.folder = cache_folder() / "columns" if folder is None else folder
         self.limit_bytes = limit_bytes
+        self.written_bytes = 0
+        """Bytes of entries that were written here since :meth:`evict`."""
         self._in_use: set[str] = set()
         self._writes = False
 
@@ -164,7 +173,7 @@ class ColumnCache:
         for folder in self._folders():
             try:
                 manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
-                size = sum(file.stat().st_size for file in folder.iterdir())
+                size = _size(folder)
                 used = (folder / _MANIFEST).stat().st_mtime_ns
             except (OSError, ValueError):
                 continue  # being removed, or not an entry at all
@@ -179,20 +188,40 @@ class ColumnCache:
             with contextlib.suppress(OSError):
                 freed += sum(file.stat().st_size for file in folder.iterdir())
             shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (self.folder / _WRITTEN).unlink()
         return freed
 
     def evict(self) -> None:
         """Remove the entries that were used longest ago until the rest fits, sparing those in use here.
 
-        To be called when all is written: it looks at every entry. Nothing is done where nothing was written.
+        To be called when all is written. It looks at every entry where those that were there at the last look and what
+        was written since may exceed the limit together. Nothing is done where nothing was written.
         """
-        if not self._writes:
+        if not self.written_bytes:
             return
-        total = 0
-        for entry in self.entries():
-            total += entry.size_bytes
-            if total > self.limit_bytes and entry.key not in self._in_use:
-                shutil.rmtree(self.folder / entry.key, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            with (self.folder / _WRITTEN).open("a+", encoding="ascii") as file:
+                file.seek(0)
+                lines = file.read().split()
+                file.write(f"{self.written_bytes}\n")
+            noted = [int(line) for line in lines if line.isdigit()]
+            written, self.written_bytes = self.written_bytes, 0
+            if 0 < len(noted) < _RUNS_MOST and sum(noted) + written <= self.limit_bytes:
+                return
+            self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        entries = self.entries()
+        total = sum(entry.size_bytes for entry in entries)
+        if total > self.limit_bytes:
+            most, total = int(self.limit_bytes * _KEPT_SHARE), 0
+            for entry in entries:
+                total += entry.size_bytes
+                if total > most and entry.key not in self._in_use:
+                    shutil.rmtree(self.folder / entry.key, ignore_errors=True)
+                    total -= entry.size_bytes
+        (self.folder / _WRITTEN).write_text(f"{total}\n", encoding="ascii")
 
     def _folders(self) -> list[Path]:
         try:
@@ -203,12 +232,16 @@ class ColumnCache:
     def _remove_abandoned(self) -> None:
         """Remove what killed processes left: unfinished entries in which nothing was written for hours."""
         limit = time.time() - _ABANDONED_S
-        for folder in self._folders():
-            if folder.name.startswith(_UNFINISHED):
-                with contextlib.suppress(OSError):
-                    newest = max([folder.stat().st_mtime, *(file.stat().st_mtime for file in folder.iterdir())])
-                    if newest < limit:
-                        shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.folder.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError):
+                newest = max([folder.stat().st_mtime, *(file.stat().st_mtime for file in folder.iterdir())])
+                if newest < limit:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a folder's files. Raises OSError."""
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _mapped(path: Path, shape: ColumnShape) -> Column:

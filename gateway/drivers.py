@@ -165,8 +165,8 @@ class InLockstep(Driver):
     def _turn(self, server: GatewayServer) -> None:
         lockstep = self._lockstep
         while lockstep.is_ready and not lockstep.is_over:
-            lockstep.turn(server.apply_due)
-            server.pump()
+            lockstep.turn(server.apply_due, server.due_ts)
+        server.pump()
         if lockstep.is_over:
             self._over.set()
 

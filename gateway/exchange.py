@@ -165,6 +165,19 @@ class Exchange:
         while begin < end:
             begin, _ = self.broker.advance(begin, end, False)
 
+    def match_until_report(self, begin: int, end: int) -> int:
+        """Match and mark events [begin, end) up to the first that does something to an order; the first one behind it."""
+        while begin < end:
+            begin, _ = self.broker.advance(begin, end, True)
+            if self.has_reports:
+                break
+        return begin
+
+    @property
+    def has_reports(self) -> bool:
+        """Whether something happened to orders since :meth:`take`."""
+        return int(self.state.account["reports"][0]) != 0
+
     @property
     def is_idle(self) -> bool:
         """Whether no order works, so that no event can fill anything."""

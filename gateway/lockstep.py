@@ -36,6 +36,7 @@ class Lockstep:
         self.rounds = 0
         """Markers that were answered by all."""
         self.steps = 0
+        """Steps that were played; those in a row of which no client hears anything count as one."""
         self.is_over = False
         """Whether the tape has ended and nobody asked anything then; requests are now answered at once, as they come."""
         self._marked_s = -1
@@ -87,12 +88,12 @@ class Lockstep:
             self._asked[client.id].clear()
             self._early[client.id].clear()
 
-    def turn(self, apply_due: Callable[[], bool] = lambda: False) -> None:
+    def turn(self, apply_due: Callable[[], bool] = lambda: False, due_ts: int = NEVER) -> None:
         """After everybody's answer: do what was asked, or play the next step; then ask for another answer.
 
-        ``apply_due`` then lets happen what is due beside the market, before the marker, so that clients have all of it
-        when they answer; it says whether there was anything. After a silent step nobody is asked: :attr:`is_ready`
-        stays, and the next turn plays on.
+        ``apply_due`` then lets happen what is due beside the market, from ``due_ts`` on, before the marker, so that clients
+        have all of it when they answer; it says whether there was anything. After a silent step nobody is asked:
+        :attr:`is_ready` stays, and the next turn plays on.
         """
         assert self.is_ready, "somebody has not answered yet"
         assert not self.is_over, "nothing is left to play"
@@ -111,7 +112,7 @@ class Lockstep:
             return
         else:
             self.steps += 1
-            is_silent = self._play_next()
+            is_silent = self._play_next(due_ts)
             was_due = apply_due()
             if is_silent and not was_due and not any(self._asked.values()):
                 return
@@ -120,11 +121,12 @@ class Lockstep:
         for client in self._members.values():
             self._mark(client)
 
-    def _play_next(self) -> bool:
-        """Play a step; whether it was silent."""
+    def _play_next(self, due_ts: int) -> bool:
+        """Play a step, or steps of which no client hears anything; whether it was silent."""
         members = self._members.values()
         before = [len(each.outbox) for each in members]
-        self.tws.play_next()
+        if not self.tws.play_unheard(min(due_ts, (self._marked_s + 1) * NS_PER_S)):
+            self.tws.play_next()
         return self.tws.now // NS_PER_S == self._marked_s and before == [len(each.outbox) for each in members]
 
     def _mark(self, client: Client) -> None:

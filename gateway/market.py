@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +57,9 @@ class Market:
         self._batch: Batch | None = None
         self._at = 0
         self._times: list[int] = []
+        self._watched: Sequence[object | None] = ()
+        self._loud: list[int] = []
+        """Places in the batch of events of instruments that were watched when it was last looked."""
         self.next_ts = NEVER
         """Time of the next event; NEVER after the last."""
         self._fill()
@@ -77,6 +82,7 @@ class Market:
             consume(self._streams, self._batch, len(self._batch))
         self._batch, self._at = next_batch(self._streams, PIECE), 0
         self._times = [] if self._batch is None else self._batch.ts.tolist()
+        self._watched = ()
         self.next_ts = self._times[0] if self._times else NEVER
 
     def next_part(self, most_ts: int = NEVER) -> Step | None:
@@ -96,3 +102,31 @@ class Market:
         else:
             self._fill()
         return Step(ts, batch, begin, end)
+
+    def stretch(self, before_ts: int, watched: Sequence[object | None]) -> Step | None:
+        """The next events before a time, up to the first of an instrument that is watched; None where there are none.
+
+        ``watched`` has something that is not None for each instrument that is; another list for another state of that.
+        They are not taken: :meth:`take` does. ``ts`` is that of the last of them.
+        """
+        batch, at = self._batch, self._at
+        if batch is None or self.next_ts >= before_ts:
+            return None
+        if watched is not self._watched:
+            self._watched = watched
+            is_loud = np.array([each is not None for each in watched])[batch.instrument]
+            self._loud = np.flatnonzero(np.broadcast_to(is_loud, len(batch))).tolist()
+        following = bisect.bisect_left(self._loud, at)
+        end = self._loud[following] if following < len(self._loud) else len(self._times)
+        if end > at and self._times[end - 1] >= before_ts:
+            end = bisect.bisect_left(self._times, before_ts, at, end)
+        return Step(self._times[end - 1], batch, at, end) if end > at else None
+
+    def take(self, end: int) -> int:
+        """Take the events of the open batch up to ``end``; the time of the last of them."""
+        ts = self._times[end - 1]
+        if end < len(self._times):
+            self._at, self.next_ts = end, self._times[end]
+        else:
+            self._fill()
+        return ts

@@ -165,6 +165,11 @@ class OrderBoard:
         """It has begun to fill: it no longer waits for anything."""
         self._held.pop(entry.number, None)
 
+    @property
+    def has_held(self) -> bool:
+        """Whether there are orders that can not act yet, so that each event has to be looked at."""
+        return bool(self._held)
+
     def look_at_held(self, now: int) -> None:
         """Orders that could not act yet: a trigger was reached, a parent has filled, the session has opened."""
         for entry in list(self._held.values()):

@@ -383,12 +383,24 @@ class OrderDesk:
         """The same, for the start of a connection."""
         return self._faults.rolled_back(client_id, self.next_ids.get(client_id, 1))
 
+    def _may_tell(self, client: Client, now: int) -> bool:
+        """Whether orders are told; else the client hears why not."""
+        if self.settings.read_only and not self.settings.read_only_tells_orders:
+            found = invalid("bN", _READ_ONLY)
+            client.error(-1, found.code, found.text, now)
+            return False
+        return True
+
     def open_orders(self, client: Client, r: requests.OpenOrders, now: int) -> None:
         """The client's own open orders."""
+        if not self._may_tell(client, now):
+            return
         self.board.list_open(client, (each for each in self.entries.values() if each.client_id == client.id))
 
     def all_open_orders(self, client: Client, r: requests.AllOpenOrders, now: int) -> None:
         """Open orders of all clients."""
+        if not self._may_tell(client, now):
+            return
         self.board.list_open(client, self.entries.values())
 
     def auto_open_orders(self, client: Client, r: requests.AutoOpenOrders, now: int) -> None:
@@ -398,6 +410,8 @@ class OrderDesk:
 
     def completed_orders(self, client: Client, r: requests.CompletedOrders, now: int) -> None:
         """Orders that have ended."""
+        if not self._may_tell(client, now):
+            return
         for entry in self.entries.values():
             if entry.is_ended:
                 client.send(entry.completed(self.settings.account))

@@ -145,8 +145,8 @@ class QuotesDesk:
         self._kinds: dict[int, int] = {}
         self._lines: Lines = {}
         self._ticks: Lines = {}
-        self._watched: list[_Watch | None] = [None] * len(contracts)
-        self._watches = 0
+        self.watched: list[_Watch | None] = [None] * len(contracts)
+        """Replaced whole whenever an instrument is watched or is no more."""
         self._late: dict[int, _Late] = {}
         self._behind: list[_Watch] = []
         self._batch: Batch | None = None
@@ -238,7 +238,7 @@ class QuotesDesk:
 
     def _image(self, j: int, kind: int, now: int) -> Image:
         """What is known of an instrument to who gets this kind of data."""
-        watch = self._watched[j]
+        watch = self.watched[j]
         if kind >= DELAYED:
             return self.images.at(j, min(self._known(now), now - self._delay_ns))
         if watch is None or not self.images.has_trades(j):
@@ -261,12 +261,11 @@ class QuotesDesk:
     def _close(self, line: _Line, client: Client, number: int) -> None:
         for fanout in line.fanouts:
             fanout.remove(client, number)
-        watch, late = self._watched[line.j], self._late.get(line.j)
+        watch, late = self.watched[line.j], self._late.get(line.j)
         if watch is not None:
             self._count(watch)
             if not any(watch.fanouts()):
-                self._watched[line.j] = None
-                self._watches -= 1
+                self._set_watch(line.j, None)
         if late is not None and not late.fanout:
             del self._late[line.j]
 
@@ -325,7 +324,7 @@ class QuotesDesk:
     # -- subscriptions ------------------------------------------------------------------------------------------
 
     def _watch(self, j: int, now: int) -> _Watch:
-        watch = self._watched[j]
+        watch = self.watched[j]
         if watch is None:
             lot, wire = self.contracts.lot(j), self.contracts.wire(j)
             moving = MovingImage(self.images, j)
@@ -337,9 +336,11 @@ class QuotesDesk:
             if not (self.images.has_trades(j) or self.images.has_quotes(j)):
                 watch.bars = moving
             watch.sent = dataclasses.replace(watch.image)
-            self._watched[j] = watch
-            self._watches += 1
+            self._set_watch(j, watch)
         return watch
+
+    def _set_watch(self, j: int, watch: _Watch | None) -> None:
+        self.watched = [watch if k == j else each for k, each in enumerate(self.watched)]
 
     def _count(self, watch: _Watch) -> None:
         watch.is_heard = any(watch.summaries.values()) or any(watch.trades.values())
@@ -362,11 +363,9 @@ class QuotesDesk:
 
     def publish(self, part: Step, k: int, now: int) -> None:
         """Event ``k`` of an open batch has happened."""
-        if not self._watches:
-            return
         if part.batch is not self._batch:
             self._open(part.batch)
-        watch = self._watched[self._instruments[k]]
+        watch = self.watched[self._instruments[k]]
         if watch is None:
             return
         kind = self._event_kinds[k]

@@ -218,6 +218,11 @@ class GatewayServer:
                 self.pump()
         return False
 
+    @property
+    def due_ts(self) -> int:
+        """Exchange time of what the scenario does next; NEVER where it does nothing more."""
+        return NEVER if self._layer is None else self._layer.next_ts
+
     def apply_due(self) -> bool:
         """Let happen what the scenario has for now; whether it has anything."""
         layer = self._layer

@@ -66,6 +66,8 @@ class GatewaySettings:
     submits_directly: bool = False
     """Whether an order is first shown as Submitted, not as PreSubmitted: both were seen of a real TWS."""
     read_only: bool = False
+    read_only_tells_orders: bool = True
+    """Whether a read-only API tells open and completed orders: by some users' reports a real TWS answers 321 there, too."""
     master_client: int | None = None
     permission: DataPermission = DataPermission.LIVE
     data: Mapping[str, DataPermission] = field(default_factory=dict)

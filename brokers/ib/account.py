@@ -207,7 +207,7 @@ class IbAccount:
             return
         item = self.positions.get(con_id)
         told = item.quantity if item is not None else 0.0
-        if abs(told - self._expected.get(con_id, 0.0)) > DUST:
+        if not abs(told - self._expected.get(con_id, 0.0)) <= DUST:  # also where TWS tells no quantity
             self._unlike.setdefault(con_id, self.now)
         else:
             self._unlike.pop(con_id, None)
@@ -232,7 +232,7 @@ class IbAccount:
         differences = []
         for con_id in sorted({*told, *self._expected}):
             ours, theirs = self._expected.get(con_id, 0.0), told.get(con_id, 0.0)
-            if abs(ours - theirs) > DUST:
+            if not abs(ours - theirs) <= DUST:
                 differences.append(Difference(f"position in {self._name(con_id)}", f"{ours:g}", f"{theirs:g}"))
         return differences
 

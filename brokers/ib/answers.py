@@ -36,7 +36,7 @@ class Prices:
         name = _PRICES.get(tick)
         if name is None:
             return False
-        setattr(self, name, real_price(price, is_side=name != "last"))
+        setattr(self, name, real_price(price))
         return True
 
     def is_complete(self) -> bool:

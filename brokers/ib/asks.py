@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from papertape.core.guard import Approved
@@ -36,10 +38,11 @@ class CancelOrder(msgspec.Struct, frozen=True):
 
 
 class ModifyOrder(msgspec.Struct, frozen=True):
-    """Replace an order's quantity and prices."""
+    """Replace an order's quantity and prices. ``known_quantity`` is what it was for as the change was decided, NaN unknown."""
 
     number: int
     approved: Approved
+    known_quantity: float = math.nan
 
 
 class Know(msgspec.Struct, frozen=True):

@@ -74,6 +74,8 @@ class _BarLine:
     """The history that is coming."""
     past: list[BarClosed] = field(default_factory=list)
     failure: str = ""
+    waits: bool = False
+    """Whether it ended while TWS had lost the exchange, and is asked for again after that."""
     current: _Bar | None = None
     over: dict[int, _Bar] = field(default_factory=dict)
     """Start -> a bar that is over and has not gone out yet."""
@@ -108,7 +110,7 @@ class BarLines:
         self._lines: dict[tuple[int, int], _BarLine] = {}
         self._requests: dict[int, _BarLine] = {}
         self._ended = EndedIds()
-        self._is_up = False
+        self._is_up = self._is_lost = False
 
     # -- what is wanted ---------------------------------------------------------------------------------------
 
@@ -163,7 +165,7 @@ class BarLines:
             )
         duration, bar = history_terms(length, interval_duration(line.interval_ns))
         line.request = self._next_id()
-        line.is_told = False
+        line.is_told = line.waits = False
         line.deadline = now + round(self.settings.history_s * NS_PER_S)
         self._requests[line.request] = line
         contract = contract_of(self.registry.instruments[line.instrument], self.registry.con_ids[line.instrument])
@@ -177,13 +179,24 @@ class BarLines:
 
     def drop(self) -> None:
         """The connection has ended, or TWS has lost its subscriptions."""
-        self._is_up = False
+        self._is_up = self._is_lost = False
         for line in self._lines.values():
             self._forget(line)
 
+    def link_changed(self, kind: CodeClass, now: int) -> None:
+        """What TWS ends or refuses while it has lost the exchange is asked for again when that is back."""
+        if kind is CodeClass.CONNECTION_LOST:
+            self._is_lost = True
+        elif kind is CodeClass.RESTORED:
+            self._is_lost = False
+            for line in self._lines.values():
+                if line.waits and self._is_up:
+                    line.attempts = 0
+                    self._ask(line, now)
+
     def resubscribe(self, now: int) -> None:
         """Ask for everything (again)."""
-        self._is_up = True
+        self._is_up, self._is_lost = True, False
         for line in self._lines.values():
             line.attempts = 0
             self._ask(line, now)
@@ -217,7 +230,7 @@ class BarLines:
         bars = sorted({bar.start: bar for bar in line.told}.values(), key=lambda bar: bar.start)
         line.told.clear()
         line.is_told = True
-        line.deadline = NEVER
+        line.deadline, line.attempts = NEVER, 0
         if not line.has_begun:
             past = [bar for bar in bars if bar.end + self._grace_ns <= line.since]
             line.last = past[-1].start if past else -1
@@ -268,6 +281,10 @@ class BarLines:
             self._told(line, now)
         elif kind is CodeClass.PACING:
             self.history.refused(request_id, now)
+        elif self._is_lost and kind not in _GOES_ON:
+            self.history.ended(request_id)
+            self._forget(line)
+            line.waits = True
         elif kind is CodeClass.DATA_ENDED and line.attempts < ATTEMPTS:
             self._again(line, now)
         elif kind not in _GOES_ON:
@@ -290,7 +307,10 @@ class BarLines:
         """Bars that are over go out; histories that did not come are asked for again, or given up."""
         for line in list(self._lines.values()):
             if now >= line.deadline:
-                if line.attempts < ATTEMPTS - 1:
+                if self._is_lost:
+                    self._end(line)
+                    line.waits = True
+                elif line.attempts < ATTEMPTS - 1:
                     self._again(line, now)
                 else:
                     self._end(line)

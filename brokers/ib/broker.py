@@ -102,7 +102,7 @@ class IbBroker(Marker):
     def modify(self, approved: Approved, number: int, now: int) -> None:
         """Ask for an order's quantity and prices to be replaced: it works on its old terms until the broker has done so."""
         if self.begin_change(number):
-            self._post(ModifyOrder(number, approved))
+            self._post(ModifyOrder(number, approved, float(self._state.orders["quantity"][number - 1])))
 
     def begin_change(self, number: int) -> bool:
         """An order is being changed; False where it has ended."""

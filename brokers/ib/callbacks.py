@@ -135,10 +135,12 @@ def _open_order(order_id: int, of: Any, terms: Any, state: Any) -> Record:
 
 
 def _completed(of: Any, terms: Any, state: Any) -> Record:
+    filled = number(terms.filledQuantity)
+    if state.status == "Filled" and not filled:
+        filled = NAN  # 9.81 reads a quantity that was not told as 0
     return say.CompletedOrder(
-        contract(of), order(terms), state.status, text(state.completedStatus), text(state.completedTime),
-        number(terms.filledQuantity),
-    )  # fmt: skip
+        contract(of), order(terms), state.status, text(state.completedStatus), text(state.completedTime), filled
+    )
 
 
 def _execution(request_id: int, of: Any, it: Any) -> Record:

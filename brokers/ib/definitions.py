@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokers.ib.commands import AskContract, Command
-from brokers.ib.events import Event, InstrumentKnown
+from brokers.ib.events import Event, InstrumentKnown, Notice
 from brokers.ib.records import NAN, ContractDetails, ContractDetailsEnd
 from brokers.ib.registry import Registry
 from brokers.ib.translate import SMART, contract_of, instrument_of
@@ -93,7 +93,13 @@ class Definitions:
         del self._open[record.request_id]
         known = choose(asked.instrument, asked.wanted, asked.found)
         if not known.failure:
-            self.registry.add(self.registry.instruments[asked.instrument], known.con_id)
+            self.registry.define(asked.instrument, known.con_id, known.min_tick)
+            ours = self.registry.instruments[asked.instrument]
+            if known.multiplier != ours.multiplier:
+                text = (
+                    f"{ours.symbol} has the multiplier {known.multiplier:g} at TWS, and {ours.multiplier:g} in this run"
+                )
+                self._emit(Notice(0, f"{text}, whose values and limits would all be wrong by that", halts=True))
         self._emit(known)
         return True
 
@@ -150,7 +156,8 @@ def _why_not(wanted: Instrument, found: Sequence[ContractDetails], *, is_none: b
     if is_none:
         what = f"{wanted.symbol} as {wanted.type} in {wanted.currency} at {wanted.exchange}"
         return f"TWS knows no {what}" + (f"; it knows {shown}{more}" if found else "")
-    return f"{wanted.symbol} may be any of {shown}{more}; name its exchange, or its con_id"
+    which = "its symbol alone does not say which, so it is not followed; a scan that finds it does say"
+    return f"{wanted.symbol} may be any of {shown}{more}: {which}"
 
 
 def _described(details: ContractDetails) -> str:

@@ -15,6 +15,7 @@ from brokers.ib.events import Charged, Event, Executed, FeeKnown, FillCorrected,
 from brokers.ib.order_entries import DUST, Entry, Fill
 from brokers.ib.records import Commission, ContractDetails, ContractRecord, Execution
 from brokers.ib.registry import Registry
+from papertape.core.errors import PeerError
 from papertape.core.model import NS_PER_MS, Instrument
 from papertape.core.timers import NEVER
 
@@ -62,6 +63,8 @@ class Fills:
         known, before = self.known.get(root, (0, 0.0))
         if revision <= known:
             return
+        if not (record.quantity >= 0.0 and (math.isfinite(record.price) or not record.quantity)):
+            raise PeerError(f"TWS tells execution {record.exec_id} of {record.quantity:g} at {record.price:g}")
         signed = record.quantity * translate.side_of(record.side)
         ts = translate.execution_ts(record.time_text, self.zone)
         entry = self._find(record)  # from here on nothing of the record can be unreadable
@@ -108,6 +111,7 @@ class Fills:
             self._correct(entry, root, before, fill)
         else:
             entry.untold += 1
+            entry.has_unheard_bust |= not fill.quantity
             if fill.fee == fill.fee:
                 self._tell(entry, fill)
             else:

@@ -47,16 +47,16 @@ _SILENT = frozenset({17, 99})
 """Messages that may make no callback: a history of no bars (from 196), a tick-by-tick message of no type."""
 _UNKNOWN_WHERE_EMPTY: Mapping[int, tuple[int, ...]] = {
     1: (3,),
-    3: (4, 7),
-    7: (13, 14, 15, 16, 17),
-    11: (19, 24),
+    3: (2, 3, 4, 7),
+    7: (12, 13, 14, 15, 16, 17),
+    11: (18, 19, 24),
     45: (3,),
     59: (2, 4),
-    61: (14,),
+    61: (13, 14),
     94: (1, 2, 3),
     99: (3, 4),
 }
-"""Message -> places (behind its number) of prices and amounts. Clients read an empty one as 0, which it is not: it is
+"""Message -> places (behind its number) of prices, amounts and quantities. Clients read an empty one as 0, which it is not: it is
 handed to them as NaN. The places hold for server versions 157 to 200."""
 
 

@@ -68,9 +68,9 @@ class LineSettings:
     """A LAST price that no trade follows within that time is an image."""
 
 
-def real_price(price: float, *, is_side: bool) -> float:
-    """A price, or NaN where there is none: TWS says -1, or for a side of the quote 0."""
-    return NAN if price == -1.0 or (is_side and price == 0.0) else price
+def real_price(price: float) -> float:
+    """A price, or NaN where there is none: TWS says -1, or 0."""
+    return NAN if price == -1.0 or price == 0.0 else price
 
 
 class Line:
@@ -122,7 +122,7 @@ class Line:
         """A price of a tick type in :data:`PRICES`."""
         part = PRICES[tick]
         self._begin(now)
-        value = real_price(price, is_side=part is not Part.LAST)
+        value = real_price(price)
         if part is Part.LAST:
             self._last_price(value, now)
             return
@@ -174,7 +174,7 @@ class Line:
         elif tick == RT_VOLUME:
             self._begin(now)
             found = rt_volume(text)
-            if found is not None:
+            if found is not None and not math.isnan(real_price(found.price)):
                 ts = found.ts_ms * NS_PER_MS
                 self._rt_volume(TradeTick(self.instrument, ts, now, found.price, found.size * self._size_unit))
 
@@ -218,6 +218,8 @@ class Line:
 
     def tick_trade(self, ts_s: int, price: float, size: float, now: int) -> None:
         """A trade of AllLast; its size is in units at every server version."""
+        if math.isnan(real_price(price)) or math.isnan(size):
+            return
         if not self._has_traded and not self._ticks_second and now - ts_s * NS_PER_S > REPEAT_NS:
             return
         self._begin(now)

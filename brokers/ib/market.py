@@ -155,11 +155,8 @@ class MarketData:
         contract = contract_of(instrument, self.registry.con_ids[j])
         watched.is_refused = watched.is_crowded = False
         line.source = TradeSource.RT_VOLUME
-        if (
-            not watched.no_ticks
-            and instrument.type not in _ONE_SIDED
-            and self._tick_lines() < self.settings.tick_by_tick
-        ):
+        has_left = self._tick_lines() < self.settings.tick_by_tick
+        if has_left and not watched.no_ticks and instrument.type not in _ONE_SIDED:
             line.source = TradeSource.ALL_LAST
             line.ticks = self._take_id(j)
             self._send(FollowTicks(line.ticks, contract, "AllLast"))
@@ -209,6 +206,7 @@ class MarketData:
         self._send(SetMarketDataType(DELAYED_TOO if self.settings.delayed_allowed else LIVE_ONLY))
         self._farms_down.clear()
         for watched in self._watched.values():
+            watched.retries = 0
             self._renew(watched)
         self._bars.resubscribe(now)
 
@@ -346,6 +344,7 @@ class MarketData:
         if kind is CodeClass.RESTORED_DATA_LOST:
             self._lines_are_gone(now)
             return False
+        self._bars.link_changed(kind, now)
         if kind in (CodeClass.FARM_DOWN, CodeClass.FARM_OK):
             self._farm(record, kind, now)
             return False
@@ -368,7 +367,7 @@ class MarketData:
             self._farms_down.add(name)
             self.mark_stale(record.text, now)
             return
-        self._farms_down.discard(name)
+        self._farms_down -= {name, ""}  # TWS's own server, which has no name, is found again with any of them
         if not self._farms_down:
             for watched in self._watched.values():
                 if watched.stale:
@@ -405,6 +404,7 @@ class MarketData:
             self._tell(watched, DataKind.NONE)
         elif kind is CodeClass.DATA_ENDED and watched.retries < RETRIES:
             watched.retries += 1
+            self._end_ticks(watched.line)
             self._renew(watched)
         elif kind not in _GOES_ON and kind is not CodeClass.UNKNOWN:
             self._forget(watched.line.request)  # at TWS there is nothing to end

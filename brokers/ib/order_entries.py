@@ -60,6 +60,10 @@ class Entry:
     """How many of them wait for their fee and were not told yet."""
     busted: float = 0.0
     """Quantity of executions that were taken back: statuses go on counting it."""
+    presumed: float = 0.0
+    """How much of that is only presumed: of executions that were heard of when they had been taken back already."""
+    has_unheard_bust: bool = False
+    """Whether there are such."""
     claimed: float = 0.0
     """The most that a status said has filled."""
     missing_since: int = NEVER

@@ -12,9 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
-from brokers.ib import commands, refusals, translate
+from brokers.ib import changes, commands, refusals, translate
 from brokers.ib.commands import Command
 from brokers.ib.events import Event, Notice, OrderAmended, OrderChanged
 from brokers.ib.fills import Fills, instrument_of_contract
@@ -42,6 +40,8 @@ MISSING_FILL_NS = 2 * NS_PER_S
 """How long after a status that tells of fills their executions may be missing before they are asked for."""
 SEARCHES_MOST = 5
 """How often they are asked for before new orders stop."""
+ROUNDINGS_TOLD = 20
+"""Of how many orders it is said that their prices were put on the price step."""
 ACKNOWLEDGE_NS = 10 * NS_PER_S
 """How long TWS may say nothing of an order that was sent before it is asked what it knows."""
 
@@ -85,6 +85,8 @@ class IbOrders:
         self.told = ToldOrders()
         self._foreign_told: dict[int, OpenOrder] | None = None
         self._now = 0
+        self.roundings: list[str] = []
+        """What the price step made of orders' prices, of the first ones."""
 
     @property
     def now(self) -> int:
@@ -127,13 +129,23 @@ class IbOrders:
             transmit=transmit,
             min_tick=self._min_tick(request.instrument),
             zone=self.fills.zone,
+            type=self._registry.instruments[request.instrument].type,
         )
 
     def send(self, entry: Entry) -> None:
         """Send an order that was admitted (and journaled)."""
         assert not entry.is_sent, "an order is sent once"
         entry.is_sent = True
+        self._say_rounding(entry.number, entry.request, entry.terms)
         self.request(commands.PlaceOrder(entry.order_id, self._contract(entry), entry.terms))
+
+    def _say_rounding(self, number: int, request: OrderRequest, terms: OrderRecord) -> None:
+        """What the price step made of an order's prices is said, of the first ones; then that it goes on."""
+        text = translate.rounding(request, terms)
+        if text and len(self.roundings) < ROUNDINGS_TOLD:
+            self.roundings.append(f"order {number}, {request.symbol}: {text}")
+            more = "; from here on this is not said any more" if len(self.roundings) == ROUNDINGS_TOLD else ""
+            self.emit(Notice(0, f"order {number}: {text}, the price step of {request.symbol}{more}"))
 
     def left(self, command: commands.PlaceOrder, now: int) -> None:
         """An order's bytes leave now: from here on TWS may have it."""
@@ -178,6 +190,7 @@ class IbOrders:
             return False
         fresh = self._terms(request, entry.order_ref, entry.terms.parent_id, transmit=True)
         entry.change = (request, fresh)
+        self._say_rounding(number, request, fresh)
         self._count(entry)
         self.request(commands.PlaceOrder(entry.order_id, self._contract(entry), fresh))
         return True
@@ -250,7 +263,8 @@ class IbOrders:
         entry = self._entry_of(order.order_ref, order.perm_id, record.order_id, order.client_id)
         has_ended = record.status in _ENDED
         if entry is None:
-            self._foreign_order(record, has_ended=has_ended)
+            if self._is_of_account(order.account):
+                self._foreign_order(record, has_ended=has_ended)
             return
         self.told.take_open(entry.order_ref, record, has_ended=has_ended)
         self._note_perm_id(entry, order.perm_id)
@@ -260,7 +274,7 @@ class IbOrders:
         if entry.is_superseded(order.perm_id):
             return
         if not has_ended:
-            self._compare_terms(entry, order)
+            changes.compare(self, entry, order)
         self._set_status(entry, record.status, record.warning)
 
     def _foreign_order(self, record: OpenOrder, *, has_ended: bool) -> None:
@@ -277,19 +291,8 @@ class IbOrders:
 
     # -- terms ------------------------------------------------------------------------------------------------
 
-    def _compare_terms(self, entry: Entry, told: OrderRecord) -> None:
-        """TWS shows an order: whether a change has been taken, or TWS itself made one (of a group's quantities)."""
-        if entry.change is not None:
-            request, terms = entry.change
-            if _same_terms(told, terms) or not _same_terms(told, entry.terms):
-                entry.change = None
-                entry.terms = terms
-                self._amend(entry, _with_quantity(request, told.quantity))
-        elif told.quantity > 0.0 and abs(told.quantity - entry.request.quantity) > DUST:
-            entry.terms = msgspec.structs.replace(entry.terms, quantity=told.quantity)
-            self._amend(entry, _with_quantity(entry.request, told.quantity))
-
-    def _amend(self, entry: Entry, request: OrderRequest, text: str = "") -> None:
+    def amend(self, entry: Entry, request: OrderRequest, text: str = "") -> None:
+        """An order works on these terms from now on."""
         entry.request = request
         self.emit(OrderAmended(entry.number, request, self._now, text))
         self.settle(entry)
@@ -297,12 +300,12 @@ class IbOrders:
     def drop_change(self, entry: Entry, text: str) -> None:
         """A change was not taken: the order is as it was."""
         entry.change = None
-        self._amend(entry, entry.request, text)
+        self.amend(entry, entry.request, text)
 
     def end_filled(self, entry: Entry) -> None:
         """TWS calls an order filled and all its executions were heard: it was of what they add up to."""
         entry.change = None
-        self._amend(entry, _with_quantity(entry.request, entry.filled))
+        self.amend(entry, changes.with_quantity(entry.request, entry.filled))
 
     # -- statuses ---------------------------------------------------------------------------------------------
 
@@ -316,7 +319,7 @@ class IbOrders:
         if record.status == "Filled" and record.filled > 0.0 and not record.remaining > 0.0:
             entry.change = None
             if abs(record.filled - entry.request.quantity) > DUST:  # as far as its group or a change left it
-                self._amend(entry, _with_quantity(entry.request, record.filled))
+                self.amend(entry, changes.with_quantity(entry.request, record.filled))
         self.claim(entry, record.filled)
         self._set_status(entry, record.status, "")
 
@@ -329,9 +332,11 @@ class IbOrders:
             self.settle(entry)
 
     def _look_for_fills(self, entry: Entry) -> None:
+        entry.busted, entry.presumed = max(0.0, entry.busted - entry.presumed), 0.0
         missing = entry.claimed - entry.filled - entry.busted
-        if missing > DUST and any(not each.quantity for each in entry.fills.values()):
-            entry.busted += missing  # of an execution that was heard of when it had been taken back already
+        if missing > DUST and entry.has_unheard_bust:
+            entry.presumed = missing
+            entry.busted += missing
             missing = 0.0
         if missing <= DUST:
             entry.missing_since, entry.searches = NEVER, 0
@@ -389,15 +394,15 @@ class IbOrders:
 
     def settle(self, entry: Entry) -> None:
         """What the executions so far make of the order's status."""
+        self._look_for_fills(entry)
         if entry.change is not None and entry.filled > 0.0 and entry.remaining <= DUST:  # whichever terms it worked on
             entry.change = None
-            entry.request = _with_quantity(entry.request, entry.filled)
+            entry.request = changes.with_quantity(entry.request, entry.filled)
         if entry.filled + entry.busted >= entry.request.quantity - DUST and entry.change is None:
             if not entry.untold:
                 entry.status = OrderStatus.FILLED
         elif not entry.status.is_final and entry.filled > 0.0 and entry.status is not OrderStatus.PENDING_CANCEL:
             entry.status = OrderStatus.PARTIALLY_FILLED
-        self._look_for_fills(entry)
         self._count(entry)
 
     def raise_doubt(self, text: str) -> None:
@@ -410,7 +415,12 @@ class IbOrders:
             self.told.completed[record.order.order_ref] = record
 
     def _execution(self, record: Execution) -> None:
-        self.fills.execution(record, self._now)
+        if self._is_of_account(record.account):
+            self.fills.execution(record, self._now)
+
+    def _is_of_account(self, account: str) -> bool:
+        """Whether something is of the run's account: a login may have several, and a master client hears of all."""
+        return account in ("", self.account) or not self.account
 
     def _commission(self, record: Commission) -> None:
         self.fills.commission(record)
@@ -468,21 +478,6 @@ class IbOrders:
         differences = self.told.reconcile(self, is_last=is_last)
         self.doubt = ""
         return differences
-
-
-def _same_terms(a: OrderRecord, b: OrderRecord) -> bool:
-    """Whether two orders are of one quantity and of the same prices, as far as both name them."""
-    pairs = (
-        (a.quantity, b.quantity),
-        (a.limit_price, b.limit_price),
-        (a.aux_price, b.aux_price),
-        (a.trailing_percent, b.trailing_percent),
-    )
-    return all(x != x or y != y or abs(x - y) <= DUST * max(1.0, abs(y)) for x, y in pairs)
-
-
-def _with_quantity(request: OrderRequest, quantity: float) -> OrderRequest:
-    return msgspec.structs.replace(request, quantity=quantity) if quantity > 0.0 else request
 
 
 _ENDED = frozenset({"Filled", "Cancelled", "ApiCancelled", "Inactive"})

@@ -406,9 +406,9 @@ class Queries:
 
     # -- time -------------------------------------------------------------------------------------------------
 
-    def pass_time(self, now: int) -> None:
-        """Send what waited for the connection; answer what is due."""
-        if self._may_come_up and not self._is_up:
+    def pass_time(self, now: int, *, can_send: bool = True) -> None:
+        """Send what waited for the connection, where something can be sent; answer what is due."""
+        if can_send and self._may_come_up and not self._is_up:
             self._is_up = True
             waiting, self._unsent = self._unsent, []
             for group in waiting:

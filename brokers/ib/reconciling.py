@@ -152,7 +152,8 @@ def _go_on(orders: IbOrders, entry: Entry, told: list[OpenOrder]) -> None:
         orders.emit(Notice(0, text))
     if entry.change is not None:
         orders.drop_change(entry, "the connection was lost, and the change with it")
-    if entry.is_cancelling and entry.is_cancel_lost:
+    is_heard = not entry.is_cancel_lost and told[-1].status == "PendingCancel"
+    if entry.is_cancelling and not is_heard:
         orders.request(commands.CancelOrder(entry.order_id))
     entry.is_cancel_lost = False
 

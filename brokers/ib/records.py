@@ -427,3 +427,5 @@ Record = (
     | HistoryEnd | HistoryUpdate | RealTimeBar | ContractDetails | ContractDetailsEnd | ScannerRow | ScannerEnd
     | ScannerParameters
 )  # fmt: skip
+TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
+"""Nearly all that comes, and nothing to do with orders or the account."""

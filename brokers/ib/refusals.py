@@ -67,7 +67,7 @@ def _cancel_refused(orders: IbOrders, entry: Entry, record: ErrorMessage) -> Non
 
 
 def _rejected(orders: IbOrders, entry: Entry, record: ErrorMessage) -> None:
-    if entry.change is not None:
+    if entry.change is not None and entry.is_acknowledged:
         _change_refused(orders, entry, record)
         return
     orders.acknowledge(entry)
@@ -96,20 +96,32 @@ def _change_refused(orders: IbOrders, entry: Entry, record: ErrorMessage) -> Non
 def _duplicate_id(orders: IbOrders, entry: Entry, record: ErrorMessage) -> None:
     """TWS has seen the id before, so it did not take the order: it gets another one and is sent again.
 
-    Members of a family name each other by their ids, so one of those is not taken at all.
+    Members of a family name each other by their ids, so one of those is not taken at all; nor is one that was changed
+    or cancelled on its way.
     """
-    if entry.is_acknowledged or entry.perm_ids or entry.change is not None:
+    if entry.status.is_final:
+        return
+    if entry.is_acknowledged or entry.perm_ids:
         text = f"TWS calls the id of order {entry.number} a duplicate, which it knows"
         orders.emit(Notice(record.code, text, halts=True))
-    elif entry.request.parent or entry.children or entry.new_ids >= NEW_IDS_MOST:
-        _rejected(orders, entry, record)
-        for number in entry.children:
-            orders.cancel(number)
+    elif entry.is_cancelling:
+        _end_untaken(orders, entry, OrderStatus.CANCELLED, "")
+    elif entry.request.parent or entry.children or entry.change is not None or entry.new_ids >= NEW_IDS_MOST:
+        _end_untaken(orders, entry, OrderStatus.REJECTED, _text(record))
         orders.request(commands.AskIds())
     else:
         text = f"order {entry.number} was given another id: TWS had seen its first one before"
         orders.emit(Notice(record.code, text))
         orders.send_anew(entry)
+
+
+def _end_untaken(orders: IbOrders, entry: Entry, status: OrderStatus, text: str) -> None:
+    """An order that TWS did not take is not given again, and neither are its children."""
+    orders.acknowledge(entry)
+    entry.text = text
+    orders.change(entry, status, text)
+    for number in entry.children:
+        orders.cancel(number)
 
 
 _HANDLERS: Mapping[CodeClass, Callable[[IbOrders, Entry, ErrorMessage], None]] = {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 
 from papertape.core.errors import UserError
-from papertape.core.model import Instrument
+from papertape.core.model import Instrument, InstrumentType
 
 MOST_INSTRUMENTS = 1024
 """Instruments that a live run can use; its arrays are made for so many."""
+
+_USUAL_STEP = Instrument("").tick_size
+"""Step of an instrument that none was given for."""
 
 
 class Registry:
@@ -20,6 +24,8 @@ class Registry:
         self.symbols: list[str] = []
         self.con_ids: list[int] = []
         """What TWS calls each; 0 where it has not said so yet."""
+        self.min_ticks: list[float] = []
+        """The price step that TWS says each has; NaN where it has not said so yet."""
         self.index: dict[str, int] = {}
         self.most = most
         self.currencies: frozenset[str] = frozenset()
@@ -42,12 +48,32 @@ class Registry:
             self.instruments.append(instrument)
             self.symbols.append(instrument.symbol)
             self.con_ids.append(con_id)
+            self.min_ticks.append(math.nan)
             self.index[instrument.symbol] = j
             return j, True
 
     def by_con_id(self, con_id: int) -> int | None:
         """Index of the instrument that TWS calls so; None where the run has none."""
         return self.con_ids.index(con_id) if con_id and con_id in self.con_ids else None
+
+    def define(self, j: int, con_id: int, min_tick: float) -> None:
+        """TWS has defined an instrument."""
+        with self._lock:
+            self.con_ids[j] = self.con_ids[j] or con_id
+            self.min_ticks[j] = min_tick
+
+    def price_step(self, j: int) -> float:
+        """The price step of an instrument's orders; NaN where it is not known.
+
+        TWS's own, but of a stock never a finer one than was given: TWS names the finest there is, which holds below a
+        price of 1 only. What was not given and TWS has not told is unknown for all but stocks.
+        """
+        given, told = self.instruments[j], self.min_ticks[j]
+        if given.type is InstrumentType.STOCK:
+            return max(given.tick_size, told) if told > 0.0 else given.tick_size
+        if told > 0.0:
+            return told
+        return given.tick_size if given.tick_size != _USUAL_STEP else math.nan
 
     def __len__(self) -> int:
         return len(self.instruments)

@@ -8,7 +8,6 @@ completed orders and executions were told and agree with what is expected; after
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -18,12 +17,14 @@ from brokers.ib.codes import CodeClass
 from brokers.ib.commands import Command
 from brokers.ib.events import AccountReady, Event, LinkChanged, LinkState, Mismatch, Notice
 from brokers.ib.fills import FEE_HOLD_NS
+from brokers.ib.link import ABOUT_ORDERS, READ_ONLY, UNTOLD, UNTOLD_OWN, LinkSettings, Step, is_read_only, late_text
 from brokers.ib.market import MarketData, MarketSettings
 from brokers.ib.orders import IbOrders
-from brokers.ib.outbox import MESSAGES_PER_S, Outbox
+from brokers.ib.outbox import Outbox
 from brokers.ib.queries import Queries
 from brokers.ib.records import (
     NO_REQUEST,
+    TICKS,
     AccountEnd,
     CompletedOrdersEnd,
     Connected,
@@ -37,18 +38,15 @@ from brokers.ib.records import (
     OpenOrdersEnd,
     PositionsEnd,
     Record,
-    TickGeneric,
-    TickPrice,
-    TickQuote,
-    TickSize,
-    TickString,
-    TickTrade,
     Undecodable,
 )
 from brokers.ib.registry import Registry
+from brokers.ib.times import ZONES_SINCE, unlike_zone
 from papertape.core.errors import PeerError, UserError
 from papertape.core.model import NS_PER_S
 from papertape.core.timers import NEVER
+
+__all__ = ["IbSession", "LinkSettings", "Wish"]
 
 MOST_REQUEST_IDS = 2**31 - 1
 LOOKS_MOST = 3
@@ -66,44 +64,6 @@ class Wish(Enum):
     NOTHING = "nothing"
     CONNECT = "connect"
     DISCONNECT = "disconnect"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """How the connection is kept. ``account`` empty: the only one that the login manages.
-
-    ``in_lockstep``: with a simulated gateway that waits for answers; there is no heartbeat, because the answer to its
-    marker is the same message. ``first_order_id`` is one more than the highest that the journal knows.
-    """
-
-    client_id: int = 1
-    account: str = ""
-    allows_live: bool = False
-    port_kind: str = ""
-    """"paper" or "live" where the port is one of those that TWS uses for such an account; else empty."""
-    in_lockstep: bool = False
-    messages_per_s: int = MESSAGES_PER_S
-    speed: float = 1.0
-    """Of a simulated gateway: seconds of this session's time in a second of the clock, which the waits below count."""
-    handshake_s: float = 15.0
-    reconcile_s: float = 60.0
-    heartbeat_s: float = 10.0
-    silence_s: float = 25.0
-    """With so long a silence, heartbeats included, the connection counts as half-open and is made anew."""
-    backoff_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-    give_up_s: float = 6 * 3600.0
-    """So long a nightly restart, a lost line or a login by somebody else may take."""
-    first_order_id: int = 1
-
-
-class Step(Enum):
-    """What must have been told before the session is ready."""
-
-    ACCOUNT = "account values"
-    POSITIONS = "positions"
-    OPEN_ORDERS = "open orders"
-    COMPLETED_ORDERS = "completed orders"
-    EXECUTIONS = "executions"
 
 
 class IbSession:
@@ -135,16 +95,14 @@ class IbSession:
         self._pending: set[Step] = set()
         self._deadline = NEVER
         self._execution_request = 0
-        self._heard = self._beat = 0
-        self._attempts = 0
+        self._heard = self._beat = self._attempts = 0
         self._down_since = NEVER
         self._retry_at = 0
         self._needs_lines = True
         self._was_ready = False
         self._has_valid_id = False
-        self._has_moved = (
-            False  # by an execution while everything was told: cash may be of before it, positions of after
-        )
+        self._has_moved = False
+        """Whether an execution came while everything was told: cash may be of before it, positions of after."""
         self._was_asked = False
         """Whether this connection was asked for everything before."""
         self._looks = 0
@@ -153,7 +111,7 @@ class IbSession:
         self._unit_ns = round(NS_PER_S * (1.0 if settings.in_lockstep else settings.speed))
         emit = self.events.append
         self.orders = IbOrders(
-            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=self._min_tick
+            run_id, registry, send=self.send, emit=emit, next_id=self.take_id, min_tick=registry.price_step
         )
         self.orders.fills.zone = zone
         self.orders.unit_ns = self._unit_ns
@@ -170,8 +128,12 @@ class IbSession:
 
     def send(self, command: Command) -> None:
         """Have a command sent; what is sent while there is no connection is not, and is asked for again after it."""
-        if self.state not in (LinkState.DOWN, LinkState.CONNECTING, LinkState.FAILED):
+        if self._can_send:
             self._outbox.put(command)
+
+    @property
+    def _can_send(self) -> bool:
+        return self.state not in (LinkState.DOWN, LinkState.CONNECTING, LinkState.FAILED)
 
     def take_id(self) -> int:
         """A new id: one allocator for orders and requests, because TWS's errors do not say which they mean."""
@@ -179,9 +141,6 @@ class IbSession:
         if found > MOST_REQUEST_IDS:
             raise PeerError("TWS's ids are used up; reset the API order id sequence in its global configuration")
         return found
-
-    def _min_tick(self, j: int) -> float:
-        return self.registry.instruments[j].tick_size
 
     @property
     def is_ready(self) -> bool:
@@ -208,12 +167,12 @@ class IbSession:
     def receive(self, record: Record, now: int) -> None:
         """Take in one record."""
         self._heard = self.account.now = now
-        self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
         try:
-            if type(record) in _TICKS:  # nearly all that comes, and nothing to do with orders or the account
+            if type(record) in TICKS:
                 if not self.market.receive(record, now):
                     self.queries.receive(record, now)
                 return
+            self._has_moved |= isinstance(record, Execution) and record.request_id == NO_REQUEST
             for part in (self.orders, self.account, self.market, self.queries):
                 if part.receive(record, now):
                     break
@@ -231,6 +190,11 @@ class IbSession:
         self._deadline = now + self._ns(self.settings.handshake_s)
         self.managed = ()
         self._has_valid_id = self._was_asked = False
+        zone = self.orders.fills.zone
+        if record.server_version < ZONES_SINCE and (told := unlike_zone(record.time_text, zone, now)):
+            self.events.append(
+                Notice(0, f"TWS's times are of {told} and are read as of {zone}: --tws-zone names another")
+            )
         self._set_state(LinkState.CONNECTING, "handshake done", now)
 
     def _ns(self, seconds: float) -> int:
@@ -253,28 +217,30 @@ class IbSession:
 
     def _choose_account(self, now: int) -> None:
         """Which account is traded, and whether it may be. Raises nothing: a refusal ends the session for good."""
-        wanted = self.settings.account
+        wanted, before = self.settings.account, self.account.id
         known = ", ".join(self.managed) or "none"
-        if wanted and wanted not in self.managed:
+        if before and before not in self.managed:
+            self.fail(f"this run trades account {before}, and TWS is now logged in to {known}", now)
+        elif wanted and wanted not in self.managed:
             self.fail(
                 f"account {wanted} is not among those of this TWS ({known}); name one of them with --account", now
             )
-        elif not wanted and len(self.managed) > 1:
+        elif not (wanted or before) and len(self.managed) > 1:
             self.fail(f"this TWS manages several accounts ({known}); name one of them with --account", now)
-        elif not self.settings.allows_live and not translate.is_paper_account(wanted or self.managed[0]):
-            name = wanted or self.managed[0]
+        else:
+            self._take_account(wanted or before or self.managed[0], now)
+
+    def _take_account(self, name: str, now: int) -> None:
+        is_paper = translate.is_paper_account(name)
+        if not self.settings.allows_live and not is_paper:
             self.fail(f"account {name} is no paper account; paper trades only on those that begin with D", now)
-        elif self._is_port_of_another_kind(wanted or self.managed[0]):
-            kind = "paper" if translate.is_paper_account(wanted or self.managed[0]) else "live"
-            text = f"the port is the usual one of a {self.settings.port_kind} account, and {wanted or self.managed[0]} is a"
+        elif self.settings.port_kind and (self.settings.port_kind == "paper") != is_paper:
+            text = f"the port is the usual one of a {self.settings.port_kind} account, and {name} is a"
+            kind = "paper" if is_paper else "live"
             self.fail(f"{text} {kind} account; use the port of the one that is meant", now)
         else:
-            self.account.id = self.orders.account = wanted or self.managed[0]
+            self.account.id = self.orders.account = name
             self.begin_reconciling("connected", now)
-
-    def _is_port_of_another_kind(self, account: str) -> bool:
-        kind = self.settings.port_kind
-        return bool(kind) and (kind == "paper") != translate.is_paper_account(account)
 
     def begin_reconciling(self, why: str, now: int) -> None:
         """Ask for everything that must be known before orders may be sent (again)."""
@@ -290,8 +256,7 @@ class IbSession:
         self.orders.begin_reconciling()
         self.account.begin_reconciling()
         self._execution_request = self.take_id()
-        is_again = self._was_asked
-        self._was_asked = True
+        is_again, self._was_asked = self._was_asked, True
         for command in (
             None if self.settings.in_lockstep else commands.AskTime(),
             commands.FollowAccount(self.account.id, subscribe=False) if is_again else None,
@@ -368,7 +333,9 @@ class IbSession:
     def _error(self, record: ErrorMessage, now: int) -> None:
         kind = codes.classify(record.code, record.text)
         system = _SYSTEM.get(kind)
-        if system is not None:
+        if is_read_only(record) and self.state is LinkState.RECONCILING and self._pending & ABOUT_ORDERS:
+            self._orders_untold(now)
+        elif system is not None:
             system(self, record, now)
         elif self.orders.owns(record.request_id):
             self.orders.refused(record, now)
@@ -386,9 +353,9 @@ class IbSession:
     def _restored(self, record: ErrorMessage, now: int) -> None:
         if self.state in (LinkState.DOWN, LinkState.FAILED):
             return
-        if self.account.id:
+        if self._was_asked:
             self.begin_reconciling(record.text, now)
-        elif self.state is LinkState.LOST:  # it was lost before the account was known
+        elif self.state is LinkState.LOST:  # it was lost before this connection's account was known
             self._set_state(LinkState.CONNECTING, record.text, now)
             self._deadline = now + self._ns(self.settings.handshake_s)
             self._begin_where_known(now)
@@ -416,17 +383,32 @@ class IbSession:
             if now >= self._retry_at:
                 self.wish = Wish.CONNECT
         elif now >= self._deadline:
-            waiting = ", ".join(sorted(each.value for each in self._pending)) or "the handshake"
-            self._deadline = NEVER
-            self.text = f"TWS did not answer in time: {waiting}"
-            self.wish = Wish.DISCONNECT
+            self._late(now)
         elif self.state is not LinkState.FAILED:
             self._keep_alive(now)
         if self.orders.pass_time(now):
             self.send(commands.AskExecutions(self.take_id(), self.account.id))
         self._follow_doubts(now)
         self.market.pass_time(now)
-        self.queries.pass_time(now)
+        self.queries.pass_time(now, can_send=self._can_send)
+
+    def _late(self, now: int) -> None:
+        """TWS has not answered in time. Where orders are all that is missing, a run that gives none goes on."""
+        self._deadline = NEVER
+        if self.settings.is_read_only and self._pending and self._pending <= ABOUT_ORDERS:
+            self._orders_untold(now)
+            return
+        self.text = late_text(self._pending)
+        self.wish = Wish.DISCONNECT
+
+    def _orders_untold(self, now: int) -> None:
+        """TWS does not tell orders: then none may be given, and of ours nothing may be concluded."""
+        if not self.settings.is_read_only or self.orders.working():
+            self.fail(UNTOLD_OWN if self.orders.working() else READ_ONLY, now)
+            return
+        self.events.append(Notice(0, UNTOLD))
+        for step in ABOUT_ORDERS:
+            self._told(step, now)
 
     def _is_given_up(self, now: int) -> bool:
         since = self._down_since if self.state is LinkState.DOWN else self.since
@@ -472,7 +454,6 @@ class IbSession:
             self.events.append(LinkChanged(state, text))
 
 
-_TICKS = frozenset({TickPrice, TickSize, TickString, TickGeneric, TickTrade, TickQuote})
 _RECEIVERS: Mapping[type, Callable[[IbSession, Any, int], None]] = {
     Connected: IbSession._connected,
     Disconnected: IbSession._disconnected,

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from papertape.core.errors import PeerError
 from papertape.core.model import NS_PER_S
 
+ZONES_SINCE = 174
+"""First server version whose executions name their zone."""
 _TIME = re.compile(r"(\d{8})(-| {1,2})(\d{1,2}):(\d{2}):(\d{2})(?: +(\S.*))?")
 _DATE = re.compile(r"\d{8}")
 _SECONDS = re.compile(r"\d{9,11}")
@@ -41,6 +43,17 @@ def connection_zone(time_text: str) -> str:
     """The zone that TWS's first answer names (``20240603 09:30:00 EST``), as this program names it; empty where none is."""
     match = _TIME.fullmatch(time_text.strip())
     return "" if match is None or not match[6] else zone_named(match[6]).key
+
+
+def unlike_zone(time_text: str, zone: str, now: int) -> str:
+    """The zone that TWS's first answer names where its clocks do not go as those of ``zone``; empty where none is read."""
+    try:
+        told = connection_zone(time_text)
+    except PeerError:  # Windows has names of its own for zones, in the user's language
+        return ""
+    at = dt.datetime.fromtimestamp(now // NS_PER_S, dt.UTC)
+    is_same = not told or at.astimezone(zone_named(told)).utcoffset() == at.astimezone(zone_named(zone)).utcoffset()
+    return "" if is_same else told
 
 
 def execution_ts(time_text: str, zone: str) -> int:

@@ -11,12 +11,12 @@ puts each client's own in.
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import cast
 
 from gateway.protocol.layouts import Cursor, Message, Program
-from gateway.protocol.replies import Reply
+from gateway.protocol.replies import Reply, Time
 from gateway.protocol.reply_layouts import REPLIES
 from gateway.protocol.request_layouts import BY_NAME_ONLY, REQUESTS
 from gateway.protocol.requests import Request, Unsupported
@@ -33,6 +33,7 @@ from gateway.protocol.wire import (
 
 REQUEST_FIELDS_MAX = 10_000
 """Most fields of a request: far more than the longest order has, and few enough to cost nothing."""
+SHORT_BYTES = 12
 _REQUEST_OF = {message.of: message for message in REQUESTS}
 _REPLY_OF = {message.of: message for message in REPLIES}
 _REQUEST_NUMBERED = {message.number: message for message in REQUESTS}
@@ -106,6 +107,16 @@ def _read(message: Message, fields: list[bytes], version: int) -> object:
 
 def decode_request(payload: bytes, version: int) -> Request:
     """A client's message. Raises ProtocolError, with the request's number where there is one, if it is none."""
+    return _decode_again(payload, version) if len(payload) <= SHORT_BYTES else _decode(payload, version)
+
+
+@lru_cache(256)
+def _decode_again(payload: bytes, version: int) -> Request:
+    """Requests are values: a short one, as for the time, which ends each round of lockstep, is read once."""
+    return _decode(payload, version)
+
+
+def _decode(payload: bytes, version: int) -> Request:
     if version >= RAW_NUMBERS and (number := _raw_number(payload)) > LAST_VERSION:
         read = _protobuf().decode(number - LAST_VERSION, payload[NUMBER_BYTES:], version)
         return cast("Request", read)
@@ -136,8 +147,16 @@ def encode_request(request: Request, version: int) -> bytes:
 
 def encode_reply(reply: Reply, version: int) -> bytes:
     """The server's whole frame; empty where the server version has no such message."""
+    if type(reply) is Time:
+        return _encode_time(reply, version)
     message = _REPLY_OF[type(reply)]
     return _frame(_texts(message, reply, version), version) if version >= message.since else b""
+
+
+@lru_cache(8)
+def _encode_time(reply: Time, version: int) -> bytes:
+    """In lockstep the time of a second is told after each of its steps."""
+    return _frame(_texts(_REPLY_OF[Time], reply, version), version)
 
 
 def decode_reply(payload: bytes, version: int) -> Reply:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 SAMPLE = "sample"
 SYMBOLS, DAYS, SEED = 50, 5, 7
 _COMMANDS = ("tick_momentum", "top_movers")
-PAPER_END = "2024-06-03T10:00"
+PAPER_END = "2024-06-03T16:00"
+"""The close of the sample's first day."""
 PAPER_PARAMETERS: Mapping[str, float] = {"up": 0.0005, "down": 0.0005}
-"""Jumps so small that half an hour of the sample gives some hundreds of orders on both sides."""
+"""Jumps so small that a day of the sample gives more than a thousand orders on both sides."""
 ORDERS_MIN = 100
 """Fewer would prove little."""
 DIFFERENT = 1
@@ -27,8 +28,9 @@ DIFFERENT = 1
 def demo() -> int:
     """Backtest both reference strategies on a sample, then play one on paper and compare.
 
-    The sample is generated in ./sample where it is missing. The paper session trades on a simulated TWS that plays the same
-    tape; the exit status is 1 where it is not the same as its backtest, order by order.
+    The sample is generated in ./sample where it is missing. The paper session trades the first day of it, some minute
+    long, on a simulated TWS that plays the same tape; the exit status is 1 where it is not the same as its backtest,
+    order by order.
     """
     from feeds.tape_writer import MANIFEST
     from papertape.cli.backtest import load, make_strategy, prepare, run_one, show_run
@@ -61,7 +63,7 @@ def demo() -> int:
 
 
 def _same_on_paper(tape: Tape) -> int:
-    """The backtest of a part of the day, the paper session of the same part, and what differs; the exit status."""
+    """The backtest of a day, the paper session of the same day, and what differs; the exit status."""
     from backtests.compare.opening import compare
     from papertape.cli.backtest import make_strategy, prepare, run_one
     from papertape.cli.comparison_text import comparison_lines
@@ -78,7 +80,9 @@ def _same_on_paper(tape: Tape) -> int:
     backtested = run_one(job, strategy, tape, to_stderr=False)
     emit(_line(backtested))
     emit(f"{heading('$')} papertape paper {options}")
-    emit("  the same file, through IB's API client, a simulated TWS on a socket, the guard and a journal on disk:")
+    emit(
+        "  the same file, through IB's API client, a simulated TWS on a socket, the guard and a journal on disk; a minute"
+    )
     traded = _on_paper(job, tape)
     emit(_line(traded))
     names = [run.path.name for run in (backtested, traded) if run.path is not None]

@@ -51,7 +51,10 @@ def reset(run: Name, folder: Folder = "runs") -> int:
         )
     emit(f"{clean(name)} gives no orders: {clean(why)}")
     emit("After a reset its limits are measured from the account as it is when the run goes on.")
-    typed = input("Type the name of the run to reset its guard: ").strip()
+    try:
+        typed = input("Type the name of the run to reset its guard: ").strip()
+    except EOFError:
+        typed = ""
     if typed != name:
         raise UserError(f'"{clean(typed)}" is not {name}; nothing was reset')
     reset_guard(found, who=_who())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _APPEARS_AFTER_S = 0.25
 """What is done sooner shows no bar, and does not pay for loading one."""
+_SHOWN_EVERY_S = 0.1
 
 
 class Bar:
@@ -25,6 +26,7 @@ class Bar:
         self._began = time.monotonic()
         self._rich: Progress | None = None
         self._task: TaskID | None = None
+        self._shown_s = 0.0
         self._is_terminal = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
@@ -39,8 +41,9 @@ class Bar:
     def show(self, part: float, count: int) -> None:
         """Show that a part (0 to 1) is done, ``count`` units so far."""
         elapsed = time.monotonic() - self._began
-        if not self._is_terminal or elapsed < _APPEARS_AFTER_S:
+        if not self._is_terminal or elapsed < max(_APPEARS_AFTER_S, self._shown_s + _SHOWN_EVERY_S):
             return
+        self._shown_s = elapsed
         if self._rich is None:
             self._start()
         assert self._rich is not None, "it was started"

@@ -132,9 +132,12 @@ class _Stop:
     """Whether somebody wants it to end."""
 
     asked: threading.Event = field(default_factory=threading.Event)
+    before: dict[signal.Signals, Any] = field(default_factory=dict)
 
     def __call__(self, number: int, frame: Any) -> None:
         self.asked.set()
+        for each, handler in self.before.items():  # a second time ends it at once, as while TWS does not answer
+            signal.signal(each, handler)
 
 
 @contextlib.contextmanager
@@ -144,11 +147,12 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop.asked
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stop.before[number] = signal.signal(number, stop)
     try:
         yield stop.asked
     finally:
-        for number, handler in before.items():
+        for number, handler in stop.before.items():
             signal.signal(number, handler)
 
 

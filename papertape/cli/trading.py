@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from papertape.cli.backtest import GUARD_TRIPPED, make_strategy
 from papertape.cli.trading_options import Trading, end_time
 from papertape.core.errors import ConfigError, PeerError, UserError, did_you_mean
-from papertape.core.model import Mode
+from papertape.core.model import NS_PER_S, Mode
 
 if TYPE_CHECKING:
     from gateway.threaded import SimulatedGateway
@@ -105,14 +105,18 @@ def _on_tws(trading: Trading, strategy: Strategy) -> int:
     if trading.resume is not None:
         find_resumable(trading.resume, Path(trading.job.out))
     found = look_at(address, settings)
-    until = end_time(trading, found.ts, _zone(settings.calendar))
+    looked_s = time.monotonic()
+    zone = _zone(settings.calendar)
+    end_time(trading, found.ts, zone)  # what is wrong with it is said before anybody is asked
     _say(trading, _opening_at_tws(trading, strategy, address, found))
     if trading.mode is Mode.LIVE and live.arm is None:
         confirm_account(settings.account)
+    now = found.ts + round((time.monotonic() - looked_s) * settings.speed * NS_PER_S)  # a person may take their time
+    until = end_time(trading, now, zone)
     out = Path(trading.job.out)
     common: dict[str, Any] = {
         "symbols": trading.job.symbols,
-        "now": found.ts,
+        "now": now,
         "until": until,
         "confirm": None if questions is None else questions.ask,
         "locks": state_folder(),

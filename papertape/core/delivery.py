@@ -60,6 +60,11 @@ class HeardEvents:
             self.index = where.tolist()
             self._previous = wakes.previous.tolist()
         n = len(self.index)
+        self.trades: list[Trade] = []
+        if n == 0:  # most batches of a live feed
+            self.has_bars = False
+            self._kinds, self._instruments, self.times, self._columns = [], [], [], []
+            return
         self._kinds = batch.kind[where].tolist() if len(batch.kind) > 1 else batch.kind.tolist() * n
         self.has_bars = any(kind >= BAR for kind in set(self._kinds))
         many = len(batch.instrument) > 1
@@ -67,7 +72,6 @@ class HeardEvents:
         self.times = batch.ts[where].tolist()
         used = 4 if QUOTE in self._kinds else 2
         self._columns = [column[where].tolist() for column in batch.columns[:used]]
-        self.trades: list[Trade] = []
         if batch.uniform and batch.kind[0] == TRADE and not wakes.is_all:  # few, and C makes them three times faster
             symbol = repeat(symbols[batch.instrument[0]])
             self.trades = list(map(Trade, symbol, self.times, *self._columns, self._previous))

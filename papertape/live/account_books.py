@@ -86,13 +86,14 @@ class AccountBooks:
         supervisor = self._supervisor
         if not supervisor.is_armed:
             return
-        set_to = supervisor.thresholds
         if not self._is_arming_noted:
             self._is_arming_noted = True
+            set_to = supervisor.thresholds
             armed = entries.Armed(set_to.floor, set_to.peak_fraction, set_to.guard_peak, set_to.start)
             self._writer.commit(now, armed)
         if at_once or now - self._noted_at >= NOTE_EVERY_NS:
             self._noted_at = now
+            set_to = supervisor.thresholds
             peak = entries.Peak(set_to.guard_peak, supervisor.equity, set_to.floor, set_to.session)
             self._writer.note(now, peak)
 

@@ -18,7 +18,7 @@ from brokers.ib import asks, events
 from brokers.ib.commands import AskTime, Command
 from brokers.ib.events import Event, LinkState
 from brokers.ib.gateway import IbGateway
-from brokers.ib.records import CurrentTime, Disconnected, Record
+from brokers.ib.records import TICKS, CurrentTime, Disconnected, Record
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession, Wish
 from feeds.ib import make_batches
@@ -49,6 +49,7 @@ class AdapterState:
     """What others look at: everything here is replaced whole, never changed in place."""
 
     halted: str = ""
+    halted_ts: int = 0
     trip: Trip | None = None
     mismatch: tuple[tuple[str, str, str], ...] = ()
     notices: list[tuple[int, str]] = field(default_factory=list)
@@ -150,6 +151,9 @@ class Adapter:
         """Take in what was read, and pass on what follows from it."""
         now = self._clock.now()
         for record in records:
+            if type(record) in TICKS:  # nearly all that comes, and it needs nothing of what follows
+                self.ib.receive(record, now)
+                continue
             if isinstance(record, CurrentTime):
                 self._clock.heard(record.ts_s, self._asked_ns)
                 now = self._clock.now()
@@ -215,9 +219,9 @@ class Adapter:
 
     def pass_on(self, now: int) -> None:
         """Let the guard judge what has happened, then let the strategy hear of it."""
-        happened = self.ib.take_events()
-        if not happened:
+        if not self.ib.events:
             return
+        happened = self.ib.take_events()
         self.state.events += len(happened)
         self.observe(happened, now)
         self.supervisor.sync()
@@ -315,6 +319,8 @@ class Adapter:
 
     def _instrument(self, event: events.InstrumentKnown, now: int) -> list[Item]:
         self.writer.note_instrument(event.instrument, now)
+        if event.failure:
+            self.say(now, event.failure)
         return [event]
 
     def _link(self, event: events.LinkChanged, now: int) -> list[Item]:
@@ -441,7 +447,7 @@ class Adapter:
         now = self._clock.now()
         if self.state.halted:
             return
-        self.state.halted = text
+        self.state.halted, self.state.halted_ts = text, now
         self.say(now, f"halted: {text}")
         failure: JournalError | None = None
         try:

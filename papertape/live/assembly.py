@@ -56,8 +56,11 @@ CONNECT_S = 15.0
 RECONNECT_S = 3.0
 """The same after a break: the adapter's thread waits for it, and so does a halt. Another attempt follows."""
 JOURNAL_FILE = "journal.sqlite"
-COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "HKD")
-"""Currencies that a run keeps books in beside its base currency, so that what the account holds in them can be marked."""
+COMMON_CURRENCIES = (
+    "USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "HKD", "AED", "CNH", "CZK", "DKK", "HUF", "ILS", "KRW", "MXN", "NOK",
+    "NZD", "PLN", "SAR", "SEK", "SGD", "TRY", "TWD", "ZAR",
+)  # fmt: skip
+"""Currencies that a run keeps books in, its base currency first: what the account holds in them can be marked."""
 DAYS_BEFORE, DAYS_AFTER = 400, 40
 
 
@@ -109,9 +112,10 @@ class LiveRun:
     def close(self, began: float) -> RunRecord:
         """Save what there is of the run and let go of its journal and locks; returns the record."""
         with contextlib.ExitStack() as last:  # each of these happens whatever becomes of the others
-            last.callback(self.claim.release)
-            last.callback(self.parts.journal.close)
-            last.callback(self._note_rest)
+            if not self.engine.owns_connection:  # else its thread hangs, and what it holds goes with the process
+                last.callback(self.claim.release)
+                last.callback(self.parts.journal.close)
+                last.callback(self._note_rest)
             record = self.record(began)
             save_into(record, self.folder)
         return record
@@ -142,6 +146,8 @@ class LiveRun:
     def _note_rest(self) -> None:
         """Journal what the strategy's side has said and not handed on: both halves have ended."""
         p = self.parts
+        if p.adapter.writer.has_given_up:  # why is what is raised
+            return
         while p.side.has_begun and (said := p.side.sayings.collect(p.side.events, p.side.began_ts)) is not None:
             p.journal.note(p.clock.now(), "Said", entries.encode(said))
 
@@ -208,6 +214,10 @@ class LiveRun:
         notes += data_notes(self.parts.adapter.ib.market.describe(), delayed=self.settings.delayed)
         if self.settings.is_read_only:
             notes.append(Note("read_only", "the run was read-only: no order was sent"))
+        roundings = self.parts.adapter.ib.orders.roundings
+        if roundings:
+            text = f"prices were put on the instrument's price step, the first: {'; '.join(roundings)}"
+            notes.append(Note("rounded", text, count=len(roundings)))
         if self.engine.remaining:
             texts = "; ".join(self.remaining_texts())
             notes.append(Note("remaining", f"orders that still worked at the end: {texts}", Severity.WARNING))
@@ -248,7 +258,7 @@ def make_run(
     """
     run_id = new_run_id()
     folder = out / folder_name(type(strategy).__name__, settings.mode.value)
-    claim = Claim(locks, settings.client_id, folder.name, is_needed=not simulated)
+    claim = Claim(locks, settings.client_id, folder, is_needed=not simulated)
     if settings.account:
         claim(settings.account)
     try:
@@ -288,10 +298,10 @@ def make_run(
 class Claim:
     """Claims an account and client id for this process, once: the first account stays.
 
-    ``locks`` is the folder of such claims, None the user's state folder. Where not ``is_needed``, nothing is claimed.
+    ``run`` is the run's folder, ``locks`` that of such claims, None the user's state folder. Where not ``is_needed``, nothing is claimed.
     """
 
-    def __init__(self, locks: Path | None, client_id: int, run: str, *, is_needed: bool = True) -> None:
+    def __init__(self, locks: Path | None, client_id: int, run: Path, *, is_needed: bool = True) -> None:
         self._locks = locks
         self._is_needed = is_needed
         self._client_id = client_id
@@ -301,7 +311,8 @@ class Claim:
     def __call__(self, account: str) -> None:
         """Take the account. Raises UserError where another process of this user trades it with the same client id."""
         if self._is_needed and self._lock is None:
-            self._lock = RunLock(self._locks or state_folder(), account, self._client_id, run=self._run)
+            name, place = self._run.name, str(self._run.resolve())
+            self._lock = RunLock(self._locks or state_folder(), account, self._client_id, run=name, place=place)
 
     def release(self) -> None:
         """Let others have it."""
@@ -356,11 +367,11 @@ def assemble(
         in_lockstep=settings.in_lockstep,
         messages_per_s=settings.messages_per_s,
         first_order_id=first_order_id,
+        is_read_only=settings.is_read_only,
         speed=settings.speed,
     )
     ib = IbSession(run_id, registry, link, market, zone=settings.zone)
-    base = "USD"
-    currencies = tuple(dict.fromkeys([base, *COMMON_CURRENCIES]))
+    currencies = _currencies(settings.guard)
     supervisor = Supervisor(settings.guard, registry, currencies, allow_short=strategy.allow_short, opens=calendar.open)
 
     def open_connection() -> IbGateway:
@@ -387,6 +398,12 @@ def assemble(
         strategy, settings, address, folder, run_id, parts, engine, symbols, calendar, memory, claim,
         began_ts=now, source=source or Source(),
     )  # fmt: skip
+
+
+def _currencies(guard: GuardSettings) -> tuple[str, ...]:
+    """Those that a run keeps books in, its base currency first."""
+    floors = [name for name in guard.cash_floor if name != "BASE"]
+    return tuple(dict.fromkeys([*COMMON_CURRENCIES, *floors]))
 
 
 class DayEnds:

@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -220,7 +221,10 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A run of paper or live trading in a folder of runs, as it looks from outside."""
+    """A run of paper or live trading in a folder of runs, as it looks from outside.
+
+    What can not be found out is ``damage``. A run of which it is not known whether it lives counts as alive.
+    """
 
     folder: Path
     is_alive: bool
@@ -246,10 +250,17 @@ def seen_runs(folder: Path) -> list[Seen]:
     return [_seen(path.parent) for path in sorted(folder.glob(f"[!.]*/{LOCK_FILE}"))]
 
 
+def seen_elsewhere(folders: Iterable[Path], known: Iterable[Seen]) -> list[Seen]:
+    """Runs in ``folders`` that live, or may, and are not among those that are ``known``."""
+    places = {each.folder.resolve() for each in known}
+    found = [_seen(each) for each in folders if each.resolve() not in places]
+    return [each for each in found if each.is_alive]
+
+
 def _seen(folder: Path) -> Seen:
     damage = ""
     status = None
-    lives = False
+    lives = True
     try:
         lives = is_alive(folder)
         status = read_status(folder / STATUS_FILE)
@@ -266,8 +277,8 @@ def ask_to_halt(run: Seen, *, by: str, why: str) -> str:
     try:
         _replace(path, json.dumps(content).encode() + b"\n")
     except OSError as error:
-        raise DataError(f"the halt cannot be written ({error.strerror}); stop process "
-                        f"{run.life.pid if run.life else '?'}", path=str(path)) from None  # fmt: skip
+        which = "its process" if run.life is None else f"process {run.life.pid} on {run.life.host}"
+        raise DataError(f"the halt cannot be written ({error.strerror}); stop {which}", path=str(path)) from None
     return request
 
 

@@ -63,7 +63,7 @@ class DataLink:
         self.ib = self._session("")
 
     def _session(self, account: str) -> IbSession:
-        link = LinkSettings(client_id=self.client_id, account=account, allows_live=True)
+        link = LinkSettings(client_id=self.client_id, account=account, allows_live=True, is_read_only=True)
         return IbSession("", self.registry, link, self._market, zone=self.calendar.zone)
 
     # -- connecting ------------------------------------------------------------------------------------------------

@@ -26,12 +26,17 @@ ASIDE_S = 0.002
 """How long what is not urgent stands back for an answer of the strategy to what has just been heard."""
 MARKER_S = 120.0
 """Longest wait for a marker in lockstep."""
+LOCKSTEP_RETRY_S = 0.1
+LOCKSTEP_RETRIES = 300
+"""How often a lost connection is made again in lockstep: the market stands still meanwhile, so only the clock counts."""
 END_S = 10.0
 """How long the end of a run waits for the broker to confirm that nothing works any more."""
 DISTRESS_S = 5.0
 """The same, where the run ends because it can not go on."""
 STOP_S = 5.0
 """How long the end of a run waits for a handler to return."""
+LEAVE_S = 5.0
+"""How long who does not want to wait for the end of orders waits for the thread that owns the connection to leave."""
 SWITCH_S = 0.0005
 """How long a thread may keep Python to itself while another wants it: so long the guard waits for a handler that computes."""
 MOST_TURNS = 10_000
@@ -83,7 +88,12 @@ class Engine:
         self._seen_s = 0.0
         """When that was (monotonic)."""
         self._stop = threading.Event()
+        self._leaves = threading.Event()
+        """Whether the run ends at once: orders that work go on working."""
         self._strategy_done = threading.Event()
+        self._adapter_done = threading.Event()
+        self.owns_connection = False
+        """Whether a thread of the run has the connection and the journal for itself."""
         parts.side.end = self.stop
 
     def stop(self, why: str) -> None:
@@ -135,9 +145,21 @@ class Engine:
         if p.clock.now() > self.until:
             self.why = self.why or self.why_until
             return False
+        if adapter.gateway is None:
+            self._connect_again()
         adapter.send_due()
         self._answer()
         return True
+
+    def _connect_again(self) -> None:
+        """Exchange time, which pauses between attempts are counted in, stands still. Raises PeerError where all fail."""
+        adapter = self.parts.adapter
+        for _ in range(LOCKSTEP_RETRIES):
+            adapter.connect()
+            if adapter.gateway is not None or self._stop.wait(LOCKSTEP_RETRY_S):
+                return
+            self.look()
+        raise PeerError(f"the simulated gateway was lost, and did not come back: {adapter.ib.text}")
 
     def _answer(self) -> None:
         """Answer the gateway's last marker, exactly once."""
@@ -206,42 +228,54 @@ class Engine:
         """Each half in a thread of its own; returns when the run has ended. For the main thread: Ctrl-C ends it."""
         p = self.parts
         p.adapter.connect()
-        adapter = threading.Thread(target=self._guarded(self._adapter_loop), name="adapter", daemon=True)
-        strategy = threading.Thread(target=self._guarded(self._strategy_loop), name="strategy", daemon=True)
         with _switching_every(SWITCH_S):
-            strategy.start()
-            adapter.start()
-            while adapter.is_alive():
-                try:
-                    adapter.join(0.2)
-                except KeyboardInterrupt:
-                    if self._stop.is_set():  # a second time: whoever asks does not want to wait for the orders' end
-                        raise
-                    self.stop("interrupted")
+            self._start("strategy", self._strategy_loop, self._strategy_done)
+            self.owns_connection = True
+            self._start("adapter", self._adapter_loop, self._adapter_done)
+            self._wait_for_adapter()
+        self.owns_connection = False
         if isinstance(self.failure, Exception):
             raise self.failure
 
-    def _guarded(self, loop: Callable[[], None]) -> Callable[[], None]:
+    def _wait_for_adapter(self) -> None:
+        """Until its thread has ended. Not by ``join``: Python 3.11 takes a thread for ended when that is interrupted."""
+        is_over = False
+        while not is_over:
+            try:
+                is_over = self._adapter_done.wait(0.2)
+            except KeyboardInterrupt:
+                if not self._stop.is_set():
+                    self.stop("interrupted")
+                    continue
+                self._leaves.set()  # a second time: whoever asks does not want to wait for the orders' end
+                self.stop("interrupted")
+                self.owns_connection = not self._adapter_done.wait(LEAVE_S)  # two threads must not write the journal
+                raise
+
+    def _start(self, name: str, loop: Callable[[], None], done: threading.Event) -> None:
+        threading.Thread(target=self._guarded(loop, done), name=name, daemon=True).start()
+
+    def _guarded(self, loop: Callable[[], None], done: threading.Event) -> Callable[[], None]:
         def run() -> None:
             try:
                 loop()
             except BaseException as error:  # noqa: BLE001  # it is raised in the main thread, after the orders' end
                 self.failure = self.failure or error
+                self.parts.side.is_silent = True
                 self.stop(f"{type(error).__name__}: {error}")
+            finally:
+                done.set()
 
         return run
 
     def _strategy_loop(self) -> None:
         p = self.parts
-        try:
-            while not self._stop.is_set():
-                due = p.side.session.timers.due
-                wait_s = POLL_S if due == NEVER else min(POLL_S, max(0.0, (due - p.clock.now()) / 1e9))
-                p.side.play(p.inbox.take(wait_s), p.clock.now())
-            if self.failure is None:
-                p.side.finish(p.clock.now())
-        finally:
-            self._strategy_done.set()
+        while not self._stop.is_set():
+            due = p.side.session.timers.due
+            wait_s = POLL_S if due == NEVER else min(POLL_S, max(0.0, (due - p.clock.now()) / 1e9))
+            p.side.play(p.inbox.take(wait_s), p.clock.now())
+        if self.failure is None:
+            p.side.finish(p.clock.now())
 
     def _adapter_loop(self) -> None:
         p = self.parts
@@ -267,15 +301,19 @@ class Engine:
         if isinstance(error, JournalError):
             adapter.writer.give_up()
         deadline = time.monotonic() + DISTRESS_S
-        try:
-            adapter.halt(self.why)
-            adapter.cancel_all()
-            while adapter.ib.orders.working() and adapter.gateway is not None and time.monotonic() < deadline:
+
+        def see_them_end() -> None:
+            while adapter.ib.orders.working() and adapter.gateway is not None and self._may_wait(deadline):
                 adapter.send_due()
                 adapter.take(adapter.poll(POLL_S))
                 adapter.pass_time()
-        except Exception as another:  # noqa: BLE001  # the first one is raised
-            error.add_note(f"and while orders were being cancelled: {another}")
+
+        steps: tuple[Callable[[], None], ...] = (lambda: adapter.halt(self.why), adapter.cancel_all, see_them_end)
+        for step in steps:
+            try:
+                step()
+            except Exception as another:  # noqa: BLE001  # the first one is raised
+                error.add_note(f"and while orders were being cancelled: {another}")
 
     def _adapter_turn(self) -> None:
         """Hear, let the guard judge, do what was asked; then, when nobody waits for that, everything else."""
@@ -308,10 +346,14 @@ class Engine:
     def _end_threads(self) -> None:
         p = self.parts
         self._turn_until(self._strategy_done.is_set, STOP_S)
+        if self._leaves.is_set():
+            return
         if self.failure is not None:
             p.adapter.halt(self.why, cancels=False)
+        p.adapter.answer_asks()  # what the last handler asked for comes before the end of orders, whichever was faster
         if self.cancels:
             p.adapter.cancel_all()
+        p.adapter.send_due()
         if p.side.has_begun:  # a connection that is down now may come back in time to tell what has happened
             self._turn_until(self._is_settled, END_S)
         if self._strategy_done.is_set():  # what came in the meantime is part of the record
@@ -323,15 +365,19 @@ class Engine:
         return ib.state is LinkState.READY and not self._is_ending()
 
     def _is_ending(self) -> bool:
-        """Whether orders still work whose end was asked for: of all at the end of the run, or by the strategy."""
-        return any(self.cancels or each.is_cancelling for each in self.parts.adapter.ib.orders.working())
+        """Whether orders still work whose end was asked for, or TWS has not said yet that it has one."""
+        working = self.parts.adapter.ib.orders.working()
+        return any(self.cancels or each.is_cancelling or not each.is_acknowledged for each in working)
 
     def _turn_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while not is_done() and time.monotonic() < deadline:
+        while not is_done() and self._may_wait(deadline):
             self._adapter_turn()
             if self.parts.adapter.ib.state is LinkState.FAILED:
                 break
+
+    def _may_wait(self, deadline: float) -> bool:
+        return time.monotonic() < deadline and not self._leaves.is_set()
 
     # -- the end ----------------------------------------------------------------------------------------------
 

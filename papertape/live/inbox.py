@@ -80,11 +80,12 @@ class Inbox:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until there is something, or so long."""
-        with contextlib.suppress(Empty):
-            if self._items or timeout_s <= 0.0:
+        if self._items or timeout_s <= 0.0:
+            if not self._bell.empty():  # there is one taker, and an error that says so costs much
                 self._bell.get_nowait()  # before the items are taken: what is put after that rings anew
-            else:
-                self._bell.get(timeout=timeout_s)
+            return
+        with contextlib.suppress(Empty):
+            self._bell.get(timeout=timeout_s)
 
     def wake(self) -> None:
         """Have a waiting taker return. From any thread, also in the middle of a signal."""

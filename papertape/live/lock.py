@@ -62,27 +62,31 @@ class FileLock:
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who trades an account with a client id. ``since`` is UTC nanoseconds, ``run`` the run's name or empty."""
+    """Who trades an account with a client id. ``since`` is UTC nanoseconds, ``run`` the run's name or empty.
+
+    ``folder`` is the run's own, whole; empty where it is not known.
+    """
 
     account: str
     client_id: int
     pid: int
     since: int
     run: str = ""
+    folder: str = ""
 
 
 class RunLock:
     """Held by the one process of a user that trades an account with a client id."""
 
-    def __init__(self, folder: Path, account: str, client_id: int, *, run: str = "") -> None:
-        """Take the lock; ``folder`` is the state folder of the user.
+    def __init__(self, folder: Path, account: str, client_id: int, *, run: str = "", place: str = "") -> None:
+        """Take the lock; ``folder`` is the state folder of the user, ``place`` that of the run.
 
         Raises UserError where another process holds it, saying which, and ConfigError where the folder is not writable.
         """
         assert account, "a lock is for an account"
         locks = Path(folder) / _RUN_LOCKS
         self.path = locks / f"{urllib.parse.quote(account, safe='')}-{client_id}.lock"
-        self.holder = Holder(account, client_id, os.getpid(), time.time_ns(), run)
+        self.holder = Holder(account, client_id, os.getpid(), time.time_ns(), run, place)
         try:
             locks.mkdir(parents=True, exist_ok=True)
             lock = FileLock.take(self.path)

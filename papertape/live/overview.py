@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from brokers.ib.events import Event, LinkState, OrderChanged
 from papertape.core.model import NS_PER_S, OrderStatus, OrderType, TimeInForce
 from papertape.live.status import (
@@ -62,6 +64,7 @@ class Overview:
         busy = side.busy_since_s
         blocked_s = time.monotonic() - busy if busy else 0.0
         scans = side.session.log.scans
+        unrealised, realised, fees = self._result()
         return LiveStatus(
             run=run.folder.name,
             strategy=type(run.strategy).__name__,
@@ -86,16 +89,21 @@ class Overview:
             cash=tuple(MoneyLine(name, amount) for name, amount in ib.account.cash.items()),
             net_liquidation=equity,
             pnl=self._pnl(),
-            unrealised=ib.account.pnl.unrealised,
-            realised=ib.account.pnl.realised,
+            unrealised=unrealised,
+            realised=realised,
+            fees=fees,
+            account_pnl=ib.account.pnl.daily,
             orders_given=len(ib.orders.entries),
             fills_heard=self._fills,
             limits=self._limits(equity),
             guard=adapter.state.trip.text if adapter.state.trip is not None else "",
             guard_ts=adapter.state.trip.ts if adapter.state.trip is not None else 0,
             halt=adapter.state.halted,
+            halt_ts=adapter.state.halted_ts,
             events=side.events,
             events_per_s=self._events_per_s(),
+            lag_s=(now - side.heard_ts) / NS_PER_S if parts.inbox and side.heard_ts else 0.0,
+            data_lost=parts.inbox.lost,
             blocking=side.busy_in if blocked_s > BLOCKING_S else "",
             blocking_s=blocked_s if blocked_s > BLOCKING_S else math.nan,
             read_only=run.settings.is_read_only,
@@ -107,6 +115,26 @@ class Overview:
         """The run's own, by the strategy's books: others may trade in the account. NaN before they are open."""
         state = self._run.parts.side.session.state
         return float(state.account["cash"][0] + state.tree[1]) - self._run.parts.side.starting_equity
+
+    def _result(self) -> tuple[float, float, float]:
+        """The run's own unrealised and realised P&L before fees, and fees, in base currency. NaN before books are open."""
+        side = self._run.parts.side
+        if not side.is_open:
+            return math.nan, math.nan, math.nan
+        session = side.session
+        ledger, state = session.ledger, session.state
+        records = state.instruments[: len(ledger.instruments)]
+        is_traded = (records["quantity"] != 0.0) | (records["realised"] != 0.0) | (records["fees"] != 0.0)
+        unrealised = realised = fees = 0.0
+        for j in np.flatnonzero(is_traded).tolist():
+            record, instrument = records[j], ledger.instruments[j]
+            rate = float(state.rates[ledger.currencies.index(instrument.currency)])
+            if record["quantity"] != 0.0:
+                gained = float(record["mark"] - record["average_cost"]) * float(record["quantity"])
+                unrealised += gained * instrument.multiplier * rate
+            realised += float(record["realised"]) * rate
+            fees += float(record["fees"]) * rate
+        return unrealised, realised, fees
 
     def _state(self) -> RunState:
         run = self._run
@@ -177,7 +205,7 @@ class Overview:
         for symbol, (kind, source, _) in list(market.describe().items()):
             j = index[symbol]
             is_stale = bool(within) and not market.is_fresh(j, now, within)
-            lines.append(DataLine(symbol, kind.value, source.value, market.last_received(j), 0, is_stale))
+            lines.append(DataLine(symbol, kind.value, source.value, market.last_received(j), is_stale))
         return tuple(lines)
 
     def _positions(self) -> tuple[PositionLine, ...]:

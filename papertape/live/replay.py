@@ -286,7 +286,7 @@ class Replay:
         self._kept = Thresholds(entry.floor, entry.peak_fraction, entry.guard_peak, entry.start)
 
     def _halted(self, entry: entries.Halted) -> None:
-        self._adapter.state.halted = entry.text
+        self._adapter.state.halted, self._adapter.state.halted_ts = entry.text, self._ts
         self._adapter.halt_cancels = entry.cancels
 
     def _reset(self, entry: entries.GuardReset) -> None:

@@ -162,7 +162,7 @@ def resume_run(
     """
     refuse_alive(folder)
     journal = Journal.open(folder / JOURNAL_FILE)
-    claim = Claim(locks, settings.client_id, folder.name, is_needed=not simulated)
+    claim = Claim(locks, settings.client_id, folder, is_needed=not simulated)
     try:
         header = dict(journal.header)
         played = read_entries(journal)

@@ -1,7 +1,7 @@
 """What a run says of itself, on its way into the journal and back: log, series, guard events, scans, equity, decisions.
 
 None of it is needed to trade on; all of it is needed for the record of a run that was killed and resumed. It is
-written every few seconds, so that what was said in the last of them before a kill is lost.
+written every few seconds, and soon after an order: what was said since then is lost with a kill.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from papertape.journal import MemoryJournal
 from papertape.live.entries import Said
 
 SAY_EVERY_NS = 5 * NS_PER_S
+SAY_AFTER_ORDER_NS = NS_PER_S // 4
+"""The same while there are orders since: why they were given should outlive the process as they do."""
 MOST_AT_ONCE = 5_000
 """Items of each list in one entry; what is more comes with the next."""
 
@@ -48,14 +50,16 @@ class Sayings:
         self._width = 0
         self._open_ts = 0
         self._at = 0
+        self._orders = 0
 
     # -- into the journal ---------------------------------------------------------------------------------------
 
     def due(self, now: int) -> bool:
         """Whether it is time to say what is new (``now`` in UTC ns)."""
-        if now - self._at < SAY_EVERY_NS:
+        orders = len(self._session.desk.book)
+        if now - self._at < (SAY_EVERY_NS if orders == self._orders else SAY_AFTER_ORDER_NS):
             return False
-        self._at = now
+        self._at, self._orders = now, orders
         return True
 
     def collect(self, events: int, began: int) -> Said | None:
@@ -184,6 +188,7 @@ class Sayings:
     def skip(self) -> None:
         """What is there now was said before: only what comes is new."""
         log = self._session.log
+        self._orders = len(self._session.desk.book)
         self._said.update(
             log=len(log.lines), guard=len(log.guard), scans=len(log.scans), daily=len(log.daily),
             fills=len(self._broker.booked), decisions=len(self._memory),

@@ -138,6 +138,8 @@ def money_lines(status: LiveStatus) -> list[Text]:
         f"net liquidation {money(status.net_liquidation)}  cash {cash}  orders {status.orders_given:,}"
         f"  fills {status.fills_heard:,}"
     )
+    if math.isfinite(status.account_pnl):
+        second.append(f"  account today {money(status.account_pnl, signed=True)}")
     rate = UNKNOWN if not math.isfinite(status.events_per_s) else f"{status.events_per_s:,.0f}"
     third = Text(f"events {status.events:,}, {rate}/s  lag {span(status.lag_s)}", _DIM)
     return [first, second, third]
@@ -193,17 +195,17 @@ def order_lines(status: LiveStatus) -> list[Text]:
 
 def data_lines(status: LiveStatus) -> list[Text]:
     """How fresh the data are, the stalest first."""
-    ranked = sorted(status.data, key=lambda each: (not each.is_stale, max(each.trade_ts, each.quote_ts)))
+    ranked = sorted(status.data, key=lambda each: (not each.is_stale, each.received_ts))
     rows: list[Cells] = []
     for each in ranked:
-        newest = max(each.trade_ts, each.quote_ts)
+        newest = each.received_ts
         is_old = each.is_stale or not newest or (status.now - newest) / NS_PER_S > FRESH_S
         rows.append([
-            (clean(each.symbol), ""), (since(each.trade_ts, status.now), ""), (since(each.quote_ts, status.now), ""),
+            (clean(each.symbol), ""), (since(newest, status.now), ""),
             (each.source, ""), (each.kind, "" if each.kind == "live" else _WARN),
             ("stale" if each.is_stale else "quiet" if is_old else "fresh", _BAD if each.is_stale else ""),
         ])  # fmt: skip
-    return grid(("data", "trade", "quote", "source", "kind", ""), rows, left=(0, 3, 4, 5)) if rows else []
+    return grid(("data", "age", "source", "kind", ""), rows, left=(0, 2, 3, 4)) if rows else []
 
 
 def scan_lines(status: LiveStatus) -> list[Text]:

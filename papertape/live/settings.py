@@ -146,13 +146,19 @@ class LiveSettings:
             value = getattr(self.guard, each.name)
             if value != getattr(usual, each.name):
                 plain = _plain(value)
-                found[each.name] = " ".join(map(str, plain)) if isinstance(plain, list) else str(plain)
+                found[each.name] = _in_words(plain)
         return found
 
     def fingerprint(self, strategy: str, parameters: Mapping[str, Any], code_hash: str) -> str:
         """Twelve hex digits that change with anything that a live run was armed for."""
         text = json.dumps([self.as_plain(), strategy, _plain(dict(parameters)), code_hash], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _in_words(plain: Any) -> str:
+    if isinstance(plain, dict):
+        return " ".join(f"{name}={value:,.10g}" for name, value in plain.items())
+    return " ".join(map(str, plain)) if isinstance(plain, list) else str(plain)
 
 
 def _plain(value: Any) -> Any:

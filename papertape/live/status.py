@@ -72,9 +72,8 @@ class DataLine:
     symbol: str
     kind: str
     source: str
-    trade_ts: int = 0
-    """When its last trade was received."""
-    quote_ts: int = 0
+    received_ts: int = 0
+    """When something of it was received last."""
     is_stale: bool = False
     """Whether orders that raise the risk in it are refused for the age of its data."""
 
@@ -184,8 +183,11 @@ class LiveStatus:
     pnl: float = NAN
     """Of the run, realised and not, net of fees."""
     unrealised: float = NAN
+    """Of the run, before fees."""
     realised: float = NAN
     fees: float = NAN
+    account_pnl: float = NAN
+    """Of the whole account, today, as TWS tells it."""
     orders_given: int = 0
     fills_heard: int = 0
     limits: tuple[LimitLine, ...] = ()

@@ -31,7 +31,7 @@ from brokers.ib.events import (
 )
 from brokers.ib.registry import Registry
 from feeds.ib import IbFeed, past_batch
-from papertape.core.model import FeedUpdate
+from papertape.core.model import FeedUpdate, Severity
 from papertape.core.ports import WakeUp
 from papertape.core.requests import ConfirmRequest, Reply
 from papertape.core.series import Batch
@@ -71,6 +71,8 @@ class StrategySide:
         self.slow_handlers = 0
         self.events = 0
         self.has_begun = False
+        self.is_silent = False
+        """Whether no handler is called any more, since one has failed: books go on."""
         self.is_open = False
         self.began_ts = 0
         self.starting_equity = math.nan
@@ -94,7 +96,7 @@ class StrategySide:
 
         Before it has begun a strategy hears nothing: what a resumed run's orders did meanwhile is in its books.
         """
-        if not self.has_begun:
+        if not self.has_begun or self.is_silent:
             deque(wakes, maxlen=0)
             return
         for handler, event in wakes:
@@ -198,6 +200,11 @@ class StrategySide:
             if self._owes_wake:
                 self._wake_adapter()
 
+    @property
+    def heard_ts(self) -> int:
+        """When it last took what had happened (UTC ns); 0 never."""
+        return self._now
+
     def sync(self) -> None:
         """Know every instrument that the run has come to know."""
         while len(self.session.symbols) < len(self._registry):
@@ -235,7 +242,7 @@ class StrategySide:
     def _known(self, event: InstrumentKnown) -> None:
         if event.failure:
             symbol = self.session.symbols[event.instrument]
-            self.session.log.note(f"unknown_{symbol}", f"{symbol}: {event.failure}")
+            self.session.log.note(f"unknown_{symbol}", event.failure, Severity.WARNING)
 
     def _data(self, event: DataChanged) -> None:
         if event.kind not in (DataKind.LIVE, DataKind.UNKNOWN):  # where live data come from, the run says at its end

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from brokers.ib import asks, events
+from brokers.ib.changes import with_quantity
 from brokers.ib.orders import Entry as OrderEntry
 from brokers.ib.registry import Registry
 from brokers.ib.session import IbSession
@@ -181,6 +182,11 @@ class Submission:
 
     def _judge_change(self, entry: OrderEntry, ask: asks.ModifyOrder, now: int) -> Approved | Refused:
         request = ask.approved.request
+        taken_off = ask.known_quantity - entry.request.quantity
+        if request.group and taken_off > 0.0:  # by its group, which the strategy had not heard when it decided
+            if request.quantity - taken_off <= entry.filled:
+                return Refused("group", "its group has filled what it asks for")
+            request = with_quantity(request, request.quantity - taken_off)
         buying, selling = self._ib.orders.working_quantities(request.instrument)
         return self._supervisor.approve_change(
             request, entry.request, now, entry.filled, buying, selling, self.stale(now)

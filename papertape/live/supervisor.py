@@ -74,18 +74,14 @@ class Supervisor:
         self.settings = settings
         self.state = State(registry.most, len(currencies))
         self.ledger = Ledger(self.state, (), currencies)
-        known = tuple(currencies)
-        floors = {name: floor for name, floor in settings.cash_floor.items() if name in known or name == "BASE"}
-        self.guard = Guard(
-            replace(settings, cash_floor=floors), self.state, registry.instruments, known, allow_short=allow_short
-        )
+        self.guard = Guard(settings, self.state, registry.instruments, tuple(currencies), allow_short=allow_short)
         self.start = math.nan
         self.flows: dict[str, float] = {}
         """Currency -> what came in (positive) or left since the run began, without a trade."""
         self.opens = tuple(opens)
         self.session = 0
         """Open of the session that a daily loss is measured from; 0 for the start of the run."""
-        self._floors = floors
+        self._floors = dict(settings.cash_floor)
         self._registry = registry
         self._marker = Marker(marking_terms())
         self._marker.attach(self.state, Timers(), registry.instruments)

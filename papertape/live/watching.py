@@ -47,7 +47,9 @@ class Watching:
         self._halt: Halt | None = None
         self._halt_until = 0.0
         self._said_working = -1
-        self._link = LinkState.READY
+        self._was_up = True
+        """Whether the connection was there when somebody was told of it last; before the first time it is not missed."""
+        self._has_been_up = False
         self._was_tripped = self._was_halted = self._was_mismatched = False
 
     def look(self) -> None:
@@ -95,9 +97,10 @@ class Watching:
             self._send(Notable.HALT, state.halted)
         self._was_halted = bool(state.halted)
         link = adapter.ib.state
-        is_up, was_up = link is LinkState.READY, self._link is LinkState.READY
-        if is_up != was_up and link is not LinkState.RECONCILING:
-            self._link = link
+        is_up = link is LinkState.READY
+        self._has_been_up |= is_up
+        if self._has_been_up and is_up != self._was_up and link is not LinkState.RECONCILING:
+            self._was_up = is_up
             self._send(Notable.LINK_BACK if is_up else Notable.LINK_LOST, adapter.ib.text)
 
     def _send(self, what: Notable, text: str) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from papertape.core.errors import DataError
 from papertape.live.control import Control, RunFolderLock
+from papertape.live.lock import RunLock
 from papertape.live.status import LiveStatus, RunState
 
 if TYPE_CHECKING:
@@ -91,6 +93,49 @@ def test_all_are_halted(papertape: Runner, trades: Callable[..., Trading]) -> No
         (FIRST, True, True), (SECOND, True, True),
     ]  # fmt: skip
     assert [len(each.heard) for each in runs] == [1, 1]
+
+
+def test_one_that_can_not_be_asked_does_not_keep_the_others_from_being_halted(
+    papertape: Runner, trades: Callable[..., Trading], here: Path
+) -> None:
+    first, second = trades(FIRST), trades(SECOND)
+    (here / "runs" / FIRST / "halt.json").mkdir()
+    said = papertape("halt", "all")
+    assert said.status == 2
+    one, other = said.out.splitlines()
+    assert one.startswith(f"{FIRST}: NOT HALTED: ")
+    assert f"stop process {first.lock.life.pid} on " in one
+    assert "end it in TWS: it may still trade" in one
+    assert other == f"{SECOND}: halted; 2 orders cancelled, 15 AAA held"
+    assert len(second.heard) == 1
+
+
+def test_a_run_of_which_nobody_knows_whether_it_lives_is_halted_too(
+    papertape: Runner, trades: Callable[..., Trading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trades()
+
+    def unknown(folder: Path) -> bool:
+        raise DataError("cannot be opened (Permission denied), so whether the run lives is unknown")
+
+    monkeypatch.setattr("papertape.live.control.is_alive", unknown)
+    assert papertape("halt", "all").status == 0
+    assert len(run.heard) == 1
+
+
+def test_all_means_runs_in_other_folders_too(
+    papertape: Runner, trades: Callable[..., Trading], here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAPERTAPE_STATE", str(tmp_path / "state"))
+    run = trades()
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    with RunLock(tmp_path / "state", "DU1", 1, run=FIRST, place=str(here / "runs" / FIRST)):
+        said = papertape("halt", "all")
+    assert (said.status, said.error) == (0, "")
+    assert said.out == f"{FIRST}: halted; 2 orders cancelled, 15 AAA held\n"
+    assert len(run.heard) == 1
+    assert papertape("halt", "all").status == 2, "nobody holds the account any more"
 
 
 def test_a_run_that_does_not_answer_is_an_error_that_says_what_to_do(

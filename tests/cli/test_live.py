@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -275,6 +276,25 @@ def test_a_tws_whose_api_is_read_only_is_told_of_with_the_setting_to_change(
     record = only_run(here).record
     assert record.orders["status"].tolist() == ["REJECTED"]
     assert '"Read-Only API"' in record.orders["reason"][0]
+
+
+def test_a_floor_in_a_currency_that_few_hold_is_a_floor_too(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy_file(here, "buyer")
+    said = live_run(papertape, start(), monkeypatch, "--cash-floor", "SEK=5000")
+    assert "cash floor SEK=5000: the account starts below it, with 0" in refused(said, here)
+
+
+def test_how_long_a_run_lasts_counts_from_when_the_account_was_typed(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy_file(here, "buyer")
+    monkeypatch.setattr("papertape.live.arming.confirm_account", lambda account: time.sleep(2.5))
+    said = live_run(papertape, start(), monkeypatch, "--duration", "2s")
+    assert said.status == 0, said.error
+    lasted = only_run(here).record
+    assert lasted.end - lasted.start > 1_000_000_000
 
 
 def test_a_run_whose_account_was_typed_trades_and_leaves_no_thread_behind(

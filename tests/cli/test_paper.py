@@ -271,7 +271,7 @@ def test_a_symbol_that_nobody_knows_is_said_and_the_others_go_on(papertape: Runn
     assert said.status == 0, said.error
     record = only_run(here).record
     (text,) = [text for code, text in notes(record).items() if code == "unknown_NOPE"]
-    assert text.startswith("NOPE: ")
+    assert text.startswith("NOPE is not known at Interactive Brokers")
     assert "200" in text or "no security" in text.lower()
     assert record.fills["symbol"].tolist() == ["AAA"]
 
@@ -286,6 +286,14 @@ RESTING = """
     def on_time(self, event):
         os.kill(os.getpid(), signal.{signal})
 """
+
+
+def test_a_price_that_is_put_on_the_price_step_is_in_the_notes_of_the_run(papertape: Runner, here: Path) -> None:
+    body = "    def act(self, trade):\n        self.buy(trade.symbol, 1, limit=98.1234)"
+    said = in_step(papertape, here, "exact", body)
+    assert said.status == 0, said.error
+    wanted = "order 1, AAA: limit 98.1234 sent as 98.12"
+    assert notes(only_run(here).record)["rounded"].endswith(wanted)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

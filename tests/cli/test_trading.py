@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,18 @@ from gateway.server import What
 from gateway.settings import DataPermission, GatewaySettings
 from gateway.threaded import SimulatedGateway
 from papertape.cli.strategy_source import load_strategy
-from papertape.core.model import NS_PER_S
+from papertape.core.model import NS_PER_S, Instrument
+from papertape.core.series import Tape
 from papertape.live.assembly import make_run
+from papertape.live.data_link import DataLink
 from papertape.live.preflight import look_at
 from papertape.live.settings import Address, LiveSettings
 from papertape.testing import start_gateway
 from tests.cli.conftest import write_trades
-from tests.cli.trading_room import address, buy_as_somebody_else, notes, only_run, strategy_file, wait_for_order
+from tests.cli.trading_room import address, buy_as_somebody_else, no_run, notes, only_run, strategy_file, wait_for_order
 
 if TYPE_CHECKING:
     from papertape.core.record import RunRecord
-    from papertape.core.series import Tape
     from tests.cli.conftest import Runner, Said
 
 SPEED = 5.0
@@ -86,6 +88,71 @@ def test_a_run_without_symbols_is_told_that_it_follows_nothing(
     assert "no symbols are named (--symbols AAA,BBB)" in said.out
     assert "passed over here: data, cash" in said.out
     assert "name --symbols" in notes(only_run(here).record)["no_data"]
+
+
+def test_a_symbol_that_means_several_contracts_is_said_in_one_line_and_the_others_are_traded(
+    papertape: Runner, here: Path, tape: Tape
+) -> None:
+    strategy_file(here, "buyer")
+    names = {"AAA": "AAA", "BBB": "BRK.B"}
+    series = tuple(replace(each, symbol=names[each.symbol]) for each in tape.series)
+    again = replace(series[1], symbol="BRK B")  # both are BRK B at TWS
+    both = Tape((*series, again), {name: Instrument(name) for name in ("AAA", "BRK.B", "BRK B")})
+    with start_gateway(both, speed=SPEED) as gateway:
+        said = at_tws(papertape, gateway, "--symbols", "AAA,BRK B")
+    assert said.status == 0, said.error
+    told = [line for line in said.out.splitlines() if "BRK B may be any of BRK B STK USD at " in line]
+    assert len(told) == 2, "once when it is heard, once among the run's notes"
+    assert all("its symbol alone does not say which" in line for line in told)
+    record = only_run(here).record
+    assert "may be any of" in notes(record)["unknown_BRK B"]
+    assert record.fills["symbol"].tolist() == ["AAA"]
+
+
+def test_cash_in_a_currency_that_few_hold_keeps_no_run_from_beginning(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    """Its rate is not told by this gateway, which takes no order then; the run itself has sent it."""
+    strategy_file(here, "buyer")
+    said = at_tws(papertape, start(cash={"USD": 100_000.0, "SEK": 5_000.0}), "--symbols", "AAA")
+    assert said.status == 0, said.error
+    (reason,) = only_run(here).record.orders["reason"]
+    assert reason.startswith("201: Order rejected - reason:net liquidation is unknown: an exchange rate is missing")
+
+
+HIDING = {"read_only": True, "read_only_tells_orders": False}
+
+
+def test_a_tws_that_keeps_orders_to_itself_is_refused_in_one_line_with_its_setting(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    strategy_file(here, "buyer")
+    said = at_tws(papertape, start(**HIDING), "--symbols", "AAA")
+    assert said.status == 2
+    assert 'TWS\'s "Read-Only API" is on, so it takes no orders' in said.error
+    assert "Global Configuration > API > Settings" in said.error
+    assert said.error.count("\n") == 1
+    assert no_run(here)
+
+
+def test_a_run_that_gives_no_orders_follows_the_market_at_a_read_only_tws(
+    papertape: Runner, here: Path, start: Callable[..., SimulatedGateway]
+) -> None:
+    strategy_file(here, "buyer")
+    said = at_tws(papertape, start(**HIDING), "--symbols", "AAA", "--read-only")
+    assert said.status == 0, said.error
+    assert only_run(here).record.events > 0
+    assert "which orders the account has is not told" in said.out
+
+
+def test_those_who_only_look_do_so_at_a_read_only_tws(start: Callable[..., SimulatedGateway]) -> None:
+    gateway = start(**HIDING)
+    link = DataLink(Address(gateway.host, gateway.port), 101)
+    try:
+        link.open(10.0)
+        assert link.define(["AAA"]) == [0]
+    finally:
+        link.close()
 
 
 def test_delayed_data_are_taken_on_paper_and_said(

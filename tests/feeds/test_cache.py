@@ -253,7 +253,7 @@ def test_two_processes_at_once_both_get_it_right(tmp_path: Path, cache: ColumnCa
     assert [process.returncode for process in processes] == [0, 0]
     assert said == [f"{expected.fingerprint} {int(expected.series[0].ts.sum())} {expected.notes}\n"] * 2
     assert len(cache.entries()) == 1
-    assert [path.name for path in cache.folder.iterdir()] == [cache.entries()[0].key]
+    assert [path.name for path in cache.folder.iterdir() if path.is_dir()] == [cache.entries()[0].key]
 
 
 def test_a_refused_file_leaves_no_entry(tmp_path: Path, cache: ColumnCache) -> None:
@@ -310,6 +310,33 @@ def test_beyond_the_limit_the_entries_that_were_used_longest_ago_go(tmp_path: Pa
     small = ColumnCache(folder, limit_bytes=60_000)
     read_csv([files[2]], CsvOptions(), cache=small)
     assert {Path(entry.source).stem for entry in small.entries()} == {"A", "C"}
+
+
+def test_entries_are_looked_at_only_where_the_limit_may_be_exceeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    entries = ColumnCache.entries
+
+    def counted(self: ColumnCache) -> list[CacheEntry]:
+        looks.append(1)
+        return entries(self)
+
+    monkeypatch.setattr(ColumnCache, "entries", counted)
+    folder = tmp_path / "cache"
+    for k in range(6):
+        read_csv([write_tape(tmp_path / f"{k}.csv", 1000)], CsvOptions(), cache=ColumnCache(folder))
+        assert len(looks) == 1, "the first run does not know what there is; the others add what they wrote"
+    size = sum(entry.size_bytes for entry in entries(ColumnCache(folder)))
+    for k in range(6, 9):
+        read_csv([write_tape(tmp_path / f"{k}.csv", 1000)], CsvOptions(), cache=ColumnCache(folder, limit_bytes=size))
+    assert len(looks) == 1 + 2, "what was removed left room for one more"
+    left = entries(ColumnCache(folder))
+    assert sum(entry.size_bytes for entry in left) <= size
+    assert {Path(entry.source).stem for entry in left} >= {"7", "8"}
+    (folder / "written").write_text("not a number")
+    read_csv([write_tape(tmp_path / "9.csv", 1000)], CsvOptions(), cache=ColumnCache(folder))
+    assert len(looks) == 1 + 2 + 1
 
 
 def test_entries_in_use_are_kept_even_beyond_the_limit(tmp_path: Path) -> None:

@@ -45,12 +45,12 @@ class Rounds:
     def heard(self, client_id: int) -> list[Reply]:
         return self.desk.heard(self.clients[client_id])
 
-    def answer(self, apply_due: Callable[[], bool] = lambda: False) -> None:
+    def answer(self, apply_due: Callable[[], bool] = lambda: False, due_ts: int = NEVER) -> None:
         """Everybody answers, and turns are made to the next marker."""
         for each in self.clients:
             self.ask(each, CurrentTime())
         while self.lockstep.is_ready and not self.lockstep.is_over:
-            self.lockstep.turn(apply_due)
+            self.lockstep.turn(apply_due, due_ts)
 
     def second(self) -> float:
         return (self.tws.now - OPEN) / S
@@ -206,7 +206,7 @@ def test_steps_that_tell_a_client_nothing_pass_without_a_marker_up_to_the_next_s
         rounds.answer()
         seen.append(rounds.second())
     assert seen == [1.0, 2.0, 3.0]
-    assert rounds.lockstep.steps == 8
+    assert rounds.lockstep.steps == 5, "what nobody hears between two seconds is one step"
     assert rounds.lockstep.rounds == 3
 
 
@@ -220,6 +220,22 @@ def test_steps_that_tell_a_client_something_end_with_a_marker_each():
         rounds.answer()
         seen.append(rounds.second())
     assert seen == [0.5, 1.0, 1.2, 1.4, 1.6, 2.0, 2.3, 2.5]
+
+
+def test_a_fill_of_what_nobody_watches_is_told_with_all_that_happened_at_its_time_and_nothing_later():
+    aapl = trades("AAPL", (1, 100.0), (1.2, 101.0), (1.4, 102.0), (1.6, 103.0))
+    msft = trades("MSFT", (1, 50.0), (1.3, 51.0), (1.4, 52.0), (1.8, 53.0))
+    rounds = Rounds(1, series=[aapl, msft])
+    rounds.join(1)
+    rounds.answer()
+    rounds.ask(1, PlaceOrder(1, stock("AAPL"), order("BUY", 10, "STP", aux_price=102.0)))
+    rounds.ask(1, PlaceOrder(2, stock("MSFT"), order("BUY", 10, "STP", aux_price=52.0)))
+    rounds.answer()
+    rounds.heard(1)
+    rounds.answer()
+    assert rounds.second() == 1.4
+    assert fills(rounds.heard(1)) == [(10.0, 102.0), (10.0, 52.0)]
+    assert rounds.tws.next_ts == OPEN + round(1.6 * S)
 
 
 def test_a_fill_is_told_at_the_step_that_it_happened_at():
@@ -249,7 +265,7 @@ def test_what_is_due_beside_the_market_comes_before_the_marker_of_its_step():
             rounds.clients[1].error(-1, 2103, "a farm", rounds.tws.now)
         return is_due
 
-    rounds.answer(apply_due)
+    rounds.answer(apply_due, OPEN + round(1.4 * S))
     assert rounds.second() == 1.4
     assert told(rounds.heard(1)) == ["error 2103", "Time"]
 
@@ -261,15 +277,15 @@ def test_what_is_due_beside_the_market_comes_before_the_marker_of_its_step():
 def test_what_a_client_does_comes_to_the_same_with_a_marker_after_every_step(
     thousandths: list[int], rng: random.Random
 ):
-    """It buys and sells at what it hears of one instrument; most steps are of the other, which it does not watch."""
+    """It trades both instruments at what it hears of one; most steps are of the other, which it does not watch."""
     rows: dict[str, list[tuple[float, ...]]] = {"AAPL": [], "MSFT": []}
     for k in sorted(thousandths):
         rows[rng.choice(["AAPL", "MSFT", "MSFT"])].append((1 + k / 1000, 100.0 + rng.randint(-3, 3), 30.0))
     series = [trades(name, *each) for name, each in rows.items() if each]
-    assert heard_of(series, lambda: False) == heard_of(series, lambda: True)
+    assert heard_of(series, lambda: False) == heard_of(series, lambda: True, 0)
 
 
-def heard_of(series: list[Any], apply_due: Callable[[], bool]) -> list[str]:
+def heard_of(series: list[Any], apply_due: Callable[[], bool], due_ts: int = NEVER) -> list[str]:
     rounds = Rounds(1, series=series)
     rounds.join(1)
     watched = series[0].symbol
@@ -277,13 +293,13 @@ def heard_of(series: list[Any], apply_due: Callable[[], bool]) -> list[str]:
     told_to: list[str] = []
     next_id = 1
     while rounds.second() < 10.0:
-        rounds.answer(apply_due)
+        rounds.answer(apply_due, due_ts)
         heard = rounds.heard(1)
         told_to += [f"{rounds.second()} {each!r}" for each in heard if not isinstance(each, Time)]
         for each in heard:
             if isinstance(each, TickPrice) and each.type == 4 and next_id < 9:
                 terms = [order("BUY", 5), order("BUY", 7, "LMT", limit_price=each.price - 1.0), order("SELL", 3)]
-                rounds.ask(1, PlaceOrder(next_id, stock(watched), terms[next_id % 3]))
+                rounds.ask(1, PlaceOrder(next_id, stock(series[next_id % len(series)].symbol), terms[next_id % 3]))
                 next_id += 1
     return told_to
 

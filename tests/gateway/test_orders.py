@@ -234,6 +234,14 @@ def test_a_read_only_api_takes_no_order_and_no_cancel():
     assert errors(desk.ask(requests.GlobalCancel())) == [321]
 
 
+def test_a_read_only_api_may_keep_orders_to_itself():
+    desk = Desk(trades("AAPL", (1, 100.0), (2, 101.0)), read_only=True, read_only_tells_orders=False)
+    desk.at(1)
+    for asked in (requests.OpenOrders(), requests.AllOpenOrders(), requests.CompletedOrders(api_only=False)):
+        assert errors(heard := desk.ask(asked)) == [321]
+        assert len(heard) == 1
+
+
 def test_a_change_replaces_price_and_quantity_of_a_working_order():
     desk = Desk(FALLING_AND_RISING)
     desk.at(1)

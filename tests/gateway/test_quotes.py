@@ -264,7 +264,7 @@ def test_a_connection_that_ends_takes_its_subscriptions_with_it():
     assert played.play(at(4, "9:30:05"), client) == []
     assert played.heard(other) != []
     played.tws.disconnect(other)
-    assert played.tws.data.quotes._watches == 0
+    assert not any(played.tws.data.quotes.watched)
 
 
 def test_trade_summaries_have_every_trade_with_its_milliseconds_and_the_average_price():
@@ -422,7 +422,7 @@ def test_every_trade_and_every_quote_goes_out_tick_by_tick():
     assert len([each for each in replies if isinstance(each, TickBidAsk) and each.request == 5]) == 3
     for request in (1, 2, 3, 4, 5):
         assert played.ask(CancelTickByTick(request), client) == []
-    assert played.tws.data.quotes._watches == 0
+    assert not any(played.tws.data.quotes.watched)
 
 
 def test_tick_by_tick_is_limited_by_instrument_and_needs_permission():

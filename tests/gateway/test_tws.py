@@ -66,6 +66,14 @@ def test_time_is_the_exchanges_and_passes_second_by_second():
     assert seen == [3.0, 3.5, 4.0, 5.0, 6.0]
 
 
+def test_an_end_at_night_is_followed_by_a_second_that_says_so():
+    desk = Desk(TAPE, end=OPEN + 14 * 3600 * S)
+    while desk.tws.next_ts != NEVER:
+        last = desk.tws.next_ts
+        desk.tws.play_next()
+    assert last == OPEN + (14 * 3600 + 1) * S
+
+
 def test_the_play_ends_a_second_after_the_last_session_has_closed():
     desk = Desk(TAPE)
     while desk.tws.next_ts != NEVER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ class Adapted:
         self.journal = Journal.create(folder / "journal.sqlite", {"run_id": RUN})
         OPEN.append(self.journal)
         market = MarketSettings(calendar(), tick_by_tick=0)
-        ib = IbSession(RUN, self.registry, LinkSettings(client_id=CLIENT), market, zone="US/Eastern")
+        ib = IbSession(
+            RUN, self.registry, LinkSettings(client_id=CLIENT, is_read_only=is_read_only), market, zone="US/Eastern"
+        )
         limits.setdefault("stale_s", 0.0)
         self.supervisor = Supervisor(
             GuardSettings(**limits), self.registry, currencies, allow_short=allow_short, opens=calendar().open
@@ -184,10 +187,10 @@ class Adapted:
         """Have an order cancelled."""
         self.ask(CancelOrder(number, int(Reason.CANCEL_REQUESTED)))
 
-    def modify(self, number: int, **terms: Any) -> None:
-        """Have an order changed."""
+    def modify(self, number: int, *, known_quantity: float = math.nan, **terms: Any) -> None:
+        """Have an order changed, by a strategy that knows it to be of so much."""
         given = request(**terms)
-        self.ask(ModifyOrder(number, self.submit(number, given).approved))
+        self.ask(ModifyOrder(number, self.submit(number, given).approved, known_quantity))
 
     def trade(self, price: float, j: int = 0, seconds: float = 1.0) -> None:
         """A trade on the market, heard on the instrument's line."""

@@ -19,7 +19,7 @@ from papertape.core.model import NS_PER_S, Fill, Instrument, OrderStatus, OrderU
 from papertape.core.orders import Order
 from papertape.core.series import Tape
 from papertape.live.assembly import LiveRun
-from papertape.live.settings import LiveSettings
+from papertape.live.settings import AtEnd, LiveSettings
 from papertape.live.simulated import paper_run, paper_settings, serve_tape
 from strategies.base import Strategy
 from tests.gateway.june import at, trades
@@ -144,19 +144,20 @@ def play(
     guard: GuardSettings | None = None,
     seconds: float = 38.0,
     look: Callable[[LiveRun], None] | None = None,
-    speed: float = SPEED,
+    speed: float | None = SPEED,
+    at_end: AtEnd = AtEnd.CANCEL,
 ) -> Played:
-    """Play a run with faults, to ``seconds`` of exchange time after the start, or until all its orders were given."""
+    """Play a run with faults, for ``seconds`` of exchange time and until all its orders were given; None: in lockstep."""
     scenario = Scenario.parse(faults, "scenario") if isinstance(faults, str) else faults
     simulated, _ = prepared(None, {"cash": 1_000_000, "margin": 4.0, "end": "2024-06-04T10:04:00"})
     limits = guard or GuardSettings(stale_s=0.0)
-    settings = paper_settings(LiveSettings(guard=limits), speed=speed)
+    settings = paper_settings(LiveSettings(guard=limits, at_end=at_end), speed=speed)
     player: Any = strategy or Busy()
     played = tape()
     CountingGateway.sent = Counter()
     CountingGateway._terms = {}
     with serve_tape(played, simulated, settings, allow_short=True, scenario=scenario) as gateway:
-        run = paper_run(player, played, gateway, settings, simulated, out=out, until=START + round(seconds * NS_PER_S))
+        run = paper_run(player, played, gateway, settings, simulated, out=out, until=START + LAST_S * NS_PER_S)
         adapter = run.parts.adapter
         adapter.ib.settings = replace(
             adapter.ib.settings, heartbeat_s=0.3, silence_s=0.9, backoff_s=(0.1, 0.2), handshake_s=3.0

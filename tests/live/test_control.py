@@ -213,7 +213,7 @@ def test_a_status_comes_back_as_it_was(held: RunFolderLock, folder: Path) -> Non
     log = Log()
     log.add(7, LogKind.FILL, "bought 5 AAA")
     given = status(
-        data=(DataLine("AAA", "live", "AllLast", 3, 4),),
+        data=(DataLine("AAA", "live", "AllLast", 3),),
         fills=(FillLine(6, "AAA", "BUY", 5.0, 10.5),),
         scan=ScanLine(2, "MOST_ACTIVE", ("AAA", "BBB")),
         pnl=-1.5,

@@ -11,9 +11,10 @@ from backtests.settings import Settings
 from brokers.ib.events import OrderChanged
 from feeds.load import DataOptions, load_tape
 from papertape import Strategy, Trade
-from papertape.core.model import OrderStatus
+from papertape.core.model import NS_PER_S, OrderStatus
 from papertape.core.series import Tape
 from papertape.live.assembly import LiveRun
+from papertape.live.journal import read_journal
 from papertape.live.overview import Overview
 from papertape.live.settings import AtEnd, LiveSettings
 from papertape.live.simulated import paper_run, paper_settings, serve_tape
@@ -91,6 +92,26 @@ def test_it_shows_what_is_held_what_works_and_what_was_filled(seen: list[LiveSta
 def test_the_result_is_the_runs_own_net_of_fees(seen: list[LiveStatus]) -> None:
     assert seen[-1].pnl == pytest.approx(10 * 6.0 - 1.0)
     assert seen[-1].net_liquidation == pytest.approx(100_059.0)
+    assert (seen[-1].unrealised, seen[-1].realised, seen[-1].fees) == (60.0, 0.0, 1.0)
+
+
+def test_a_halt_has_its_time_and_what_was_lost_is_counted(tape: Tape, tmp_path: Path) -> None:
+    found: list[LiveStatus] = []
+
+    def watch(run: LiveRun, overview: Overview) -> Callable[[], None]:
+        def look() -> None:
+            if len(found) == 4:
+                run.parts.adapter.halt("enough")
+                run.parts.inbox.lost = 3
+            found.append(overview.status())
+
+        return look
+
+    played(tape, tmp_path, watch)
+    assert (found[3].halt_ts, found[3].data_lost) == (0, 0)
+    assert found[-1].halt == "enough"
+    assert found[3].exchange_ts <= found[-1].halt_ts <= found[5].exchange_ts
+    assert found[-1].data_lost == 3
 
 
 def test_data_that_are_followed_in_step_are_never_stale(seen: list[LiveStatus]) -> None:
@@ -119,6 +140,14 @@ def test_an_order_that_tws_ends_is_said_with_its_words(tape: Tape, tmp_path: Pat
 
     played(tape, tmp_path, watch)
     assert [line.text for line in found[-1].log if line.kind == LogKind.ORDER] == ["order 1 rejected: 201: no"]
+
+
+def test_why_an_order_was_given_is_in_the_journal_soon_after_it(tape: Tape, tmp_path: Path) -> None:
+    run = played(tape, tmp_path, lambda run, overview: lambda: None)
+    _, rows = read_journal(run.folder)
+    ordered = next(each.ts for each in rows if each.kind == "Intended")
+    said = next(each.ts for each in rows if each.kind == "Said" and b"buying AAA" in each.body)
+    assert said - ordered <= NS_PER_S
 
 
 def test_a_run_that_ends_says_so_and_what_is_kept_still_works(tape: Tape, tmp_path: Path) -> None:

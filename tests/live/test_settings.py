@@ -62,9 +62,9 @@ def test_tick_by_tick_lines_are_used_as_trades_are_wanted() -> None:
 
 def test_limits_are_those_that_were_set() -> None:
     assert LiveSettings().limits() == {}
-    guard = GuardSettings(max_drawdown="5%", allowed_symbols="B,A", cash_floor={"USD": 10.0})
+    guard = GuardSettings(max_drawdown="5%", allowed_symbols="B,A", cash_floor={"USD": 10_000.0})
     assert LiveSettings(guard=guard).limits() == {
-        "max_drawdown": "5%", "allowed_symbols": "A B", "cash_floor": "{'USD': 10.0}",
+        "max_drawdown": "5%", "allowed_symbols": "A B", "cash_floor": "USD=10,000",
     }  # fmt: skip
 
 

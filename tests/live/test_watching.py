@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backtests.settings import Settings
+from brokers.ib.events import LinkState
 from feeds.load import DataOptions, load_tape
 from papertape import Strategy, Trade
 from papertape.core.series import Tape
@@ -113,3 +114,28 @@ def test_nothing_of_those_who_looked_is_left(made: LiveRun, tmp_path: Path) -> N
     watched(made, record=str(tmp_path / "rec"), notify="true")
     ours = ("screen", "record", "notify")
     assert [each.name for each in threading.enumerate() if each.name in ours] == []
+
+
+def told(run: LiveRun, tmp_path: Path) -> list[str]:
+    """What was notified of a run, in order."""
+    file = tmp_path / "told"
+    watched(run, notify=f"sh -c 'echo $PAPERTAPE_EVENT >> {file}'")
+    return file.read_text().split()
+
+
+def test_a_connection_that_was_never_there_is_not_told_as_lost(made: LiveRun, tmp_path: Path) -> None:
+    assert told(made, tmp_path) == ["end"]
+
+
+def test_a_connection_that_is_lost_in_the_middle_is_told_as_lost_and_as_back(
+    made: LiveRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter([LinkState.CONNECTING, LinkState.READY, LinkState.RECONCILING, LinkState.READY, LinkState.DOWN,
+                   LinkState.CONNECTING, LinkState.RECONCILING, LinkState.READY])  # fmt: skip
+    monkeypatch.setattr("papertape.live.watching.SHOW_EVERY_S", 0.0)
+    file = tmp_path / "told"
+    with Watching(made, is_silent=True, notify=f"sh -c 'echo $PAPERTAPE_EVENT >> {file}'") as watching:
+        for made.parts.adapter.ib.state in states:
+            watching.look()
+    made.discard()
+    assert file.read_text().split() == ["link-lost", "link-back"]

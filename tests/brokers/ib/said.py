@@ -56,23 +56,23 @@ REPLIES: Mapping[type, st.SearchStrategy[Any]] = {
     say.AccountTime: st.builds(say.AccountTime, TEXT),
     say.AccountDownloadEnd: st.builds(say.AccountDownloadEnd, TEXT),
     say.PortfolioValue: st.builds(
-        say.PortfolioValue, contracts("exchange"), SIZES, PRICES, PRICES, PRICES, PRICES, PRICES, TEXT),
-    say.PositionRow: st.builds(say.PositionRow, TEXT, SAID_CONTRACT, FLOATS, PRICES),
+        say.PortfolioValue, contracts("exchange"), SIZES | st.just(NAN), PRICES, PRICES, PRICES, PRICES, PRICES, TEXT),
+    say.PositionRow: st.builds(say.PositionRow, TEXT, SAID_CONTRACT, PRICES, PRICES),
     say.PositionEnd: st.just(say.PositionEnd()),
     say.PnlUpdate: st.builds(say.PnlUpdate, IDS, PRICES, PRICES, PRICES),
     say.OrderStatus: st.builds(
-        say.OrderStatus, IDS, TEXT, SIZES | st.just(NAN), SIZES, PRICES, IDS, IDS, PRICES, IDS, TEXT),
+        say.OrderStatus, IDS, TEXT, SIZES | st.just(NAN), SIZES | st.just(NAN), PRICES, IDS, IDS, PRICES, IDS, TEXT),
     say.OpenOrder: st.builds(
         say.OpenOrder, IDS, IDS, IDS, SAID_CONTRACT, orders(),
         st.builds(say.OrderState, TEXT, commission=PRICES, warning=TEXT)),
     say.OpenOrdersEnd: st.just(say.OpenOrdersEnd()),
     say.CompletedOrder: st.builds(
         say.CompletedOrder, IDS, IDS, SAID_CONTRACT, orders(),
-        st.builds(say.OrderState, TEXT, completed_time=TEXT, completed_status=TEXT), SIZES | st.just(NAN)),
+        st.builds(say.OrderState, TEXT, completed_time=TEXT, completed_status=TEXT), SIZES),
     say.CompletedOrdersEnd: st.just(say.CompletedOrdersEnd()),
     say.Execution: st.builds(
         say.Execution, st.sampled_from([-1, 9]), IDS, SAID_CONTRACT, TEXT, TEXT, TEXT, TEXT, st.sampled_from(["BOT", "SLD"]),
-        SIZES, PRICES, IDS, IDS, SIZES, PRICES, TEXT),
+        SIZES | st.just(NAN), PRICES, IDS, IDS, SIZES, PRICES, TEXT),
     say.ExecutionsEnd: st.builds(say.ExecutionsEnd, IDS),
     say.Commission: st.builds(say.Commission, TEXT, PRICES, TEXT, PRICES),
     say.TickPrice: st.builds(say.TickPrice, IDS, st.sampled_from([6, 9, 14]), PRICES, SIZES),

@@ -206,3 +206,14 @@ def test_a_list_that_is_full_says_so_and_grows_no_more() -> None:
         callbacks.currentTime(number)
     assert callbacks.overflowed
     assert callbacks.take() == [hear.CurrentTime(number) for number in range(3)]
+
+
+def test_a_filled_order_without_a_quantity_has_an_unknown_one(pair: Pair) -> None:
+    order = Order(action="BUY", quantity=10.0, type="MKT")
+    contract = Contract(con_id=1, symbol="AAA", type="STK")
+    told = [say.CompletedOrder(7, 0, contract, order, say.OrderState("Filled"), filled) for filled in (NAN, 4.0)]
+    unknown, known = pair.told(*told)
+    assert isinstance(unknown, hear.CompletedOrder)
+    assert isinstance(known, hear.CompletedOrder)
+    assert math.isnan(unknown.filled)
+    assert known.filled == 4.0

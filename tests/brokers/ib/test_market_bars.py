@@ -396,3 +396,54 @@ def test_so_many_are_open_at_once_and_an_end_makes_room():
 def test_what_waits_is_bounded():
     paced = Paced(open=0, waiting=2)
     assert [paced.ask(k, "AAA") for k in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "told", [(10_182, "disconnected"), (162, "Historical Market Data Service error: no connection")]
+)
+def test_bars_that_end_while_tws_has_lost_the_exchange_are_asked_for_again_when_it_is_back(told: tuple[int, str]):
+    asked, requests = following(0)
+    for night in range(5):
+        asked.tell(ErrorMessage(-1, 1100, "lost"), ErrorMessage(requests[0], *told))
+        asked.wait(600.0)
+        assert (asked.commands(), asked.taken(PastBars)) == ([], []), night
+        asked.tell(ErrorMessage(-1, 1102, "restored, data maintained"))
+        asked.settle()
+        [again] = asked.commands()
+        requests[0] = again.request_id
+        asked.tell(bar(requests[0], asked.now - MINUTE_NS), HistoryEnd(requests[0], "", ""))
+    assert asked.taken(PastBars) == []
+
+
+def test_bars_that_are_on_their_way_when_tws_loses_the_exchange_are_not_given_up():
+    asked = Asked()
+    asked.market.watch_bars(0, MINUTE_NS, 5, asked.now)
+    asked.tell(ErrorMessage(-1, 1100, "lost"))
+    for _ in range(10):
+        asked.wait(61.0)
+    assert asked.taken(PastBars) == []
+    asked.commands()
+    asked.tell(ErrorMessage(-1, 1102, "restored, data maintained"))
+    assert [type(each) for each in asked.commands()] == [AskHistory]
+
+
+def test_live_updates_that_end_now_and_then_are_asked_for_again_each_time():
+    asked, requests = following(0)
+    for _ in range(6):
+        asked.wait(60.0)
+        asked.tell(ErrorMessage(requests[0], 10_182, "ended"))
+        asked.settle()
+        [again] = [each for each in asked.commands() if isinstance(each, AskHistory)]
+        requests[0] = again.request_id
+        asked.tell(bar(requests[0], asked.now), HistoryEnd(requests[0], "", ""))
+    assert asked.taken(PastBars) == []
+
+
+def test_a_history_that_came_too_soon_goes_before_those_that_wait():
+    paced = Paced(open=1)
+    paced.ask(1, "AAA")
+    paced.ask(2, "BBB")
+    paced.pacing.refused(1, paced.now)
+    paced.now += 15 * NS_PER_S
+    paced.pacing.pass_time(paced.now)
+    assert [request for _, request in paced.sent] == [1, 1]

@@ -1,4 +1,4 @@
-"""The life of orders at TWS, message by message: each fill counts once, an end is an end, a change counts when it is shown."""
+"""The life of orders at TWS, message by message: each fill counts once, with what it cost, and corrections replace it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from brokers.ib.events import (
     Executed,
     FeeKnown,
     FillCorrected,
-    Mismatch,
     Notice,
     OrderChanged,
     OrderFilled,
 )
 from brokers.ib.orders import Entry
-from papertape.core.model import OrderStatus, TimeInForce
-from tests.brokers.ib.linked import Linked, request
+from papertape.core.model import OrderStatus
+from tests.brokers.ib.linked import Linked, contract, request
 
 Status = OrderStatus
 
@@ -148,6 +147,22 @@ def test_an_execution_without_reference_is_ours_by_its_permanent_id_and_not_by_a
     assert linked.ib.orders.positions == {0: 4.0}
 
 
+def test_what_another_account_of_the_login_does_is_not_this_accounts() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    execution = linked.tws.fill(entry.order_id, 4.0)[0]
+    assert isinstance(execution, r.Execution)
+    terms = r.OrderRecord(action="BUY", quantity=5.0, type="MKT", perm_id=70, account="DU2")
+    linked.tell(
+        msgspec.structs.replace(execution, account="DU2", order_ref="somebody", perm_id=5, order_id=0),
+        r.OpenOrder(0, contract("BBB"), terms, "Submitted"),
+    )
+    assert (linked.happened(Executed), linked.ib.account.expected, linked.ib.orders.foreign) == ([], {}, {})
+    linked.tell(r.OpenOrder(0, contract("BBB"), msgspec.structs.replace(terms, account="DU1"), "Submitted"), execution)
+    assert list(linked.ib.orders.foreign) == [70]
+    assert linked.ib.account.expected == {101: 4.0}
+
+
 # -- what it costs --------------------------------------------------------------------------------------------
 
 
@@ -259,191 +274,30 @@ def test_a_correction_of_a_fill_that_waits_for_its_fee_tells_both_in_order() -> 
     assert len(linked.fills) == 1
 
 
-# -- the end of orders ----------------------------------------------------------------------------------------
-
-
-def test_202_cancelled_ends_an_order_that_works() -> None:
+def test_a_commission_of_a_fill_that_was_corrected_since_changes_nothing() -> None:
     linked = ready()
-    entry = linked.working_order(limit_price=9.0)
-    assert linked.ib.orders.cancel(1)
-    assert not linked.ib.orders.cancel(1)
+    entry = linked.working_order()
+    first = linked.tws.fill(entry.order_id, 10.0, 10.0, fee=3.0)
+    linked.tell(*first, *linked.tws.correct(0, 10.0, 10.25, fee=1.1), first[-1])
+    assert sum(each.amount for each in linked.happened(Charged)) == pytest.approx(1.1)
+    assert [each.fee for each in linked.happened(FeeKnown)] == [1.1]
+
+
+def test_a_correction_costs_what_its_fill_did_until_tws_says_otherwise() -> None:
+    linked = ready()
+    entry = linked.working_order()
+    linked.tell(*linked.tws.fill(entry.order_id, 10.0, 10.0, fee=3.0))
+    correction, fee = linked.tws.correct(0, 10.0, 10.25, fee=3.0)
+    linked.tell(correction, fee)
+    assert linked.happened(FeeKnown) == []
+    assert [each.amount for each in linked.happened(Charged)] == [3.0]
+
+
+def test_a_change_of_an_order_that_tws_has_raises_no_doubt_about_its_arrival() -> None:
+    linked = ready()
+    linked.working_order(limit_price=9.0)
+    linked.ib.orders.modify(1, request(limit_price=9.5))
     linked.settle()
-    assert [each.order_id for each in linked.sent_of(c.CancelOrder)] == [entry.order_id]
-    placed = linked.tws.orders[entry.order_id]
-    placed.status = "PendingCancel"
-    linked.tell(placed.state())
-    placed.status = "Cancelled"
-    linked.tell(error(entry, 202, "Order Canceled - reason:"), placed.open_order(), placed.state())
-    assert statuses(linked) == [Status.SUBMITTED, Status.PENDING_CANCEL, Status.CANCELLED]
-    assert halts(linked) == []
-
-
-@pytest.mark.parametrize("code", [201, 203, 10_289, 10_293, 321, 110])
-def test_a_rejection_ends_the_order_with_what_tws_said(code: int) -> None:
-    linked = ready()
-    entry = linked.order()
-    placed = linked.tws.orders[entry.order_id]
-    placed.status = "Inactive"
-    linked.tell(error(entry, code, "Order rejected - reason:no"), placed.open_order(), placed.state())
-    assert statuses(linked) == [Status.REJECTED]
-    assert linked.happened(OrderChanged)[0].text == f"{code}: Order rejected - reason:no"
-    assert linked.ib.is_ready
-
-
-@pytest.mark.parametrize("code", [10_349, 399, 404, 2_109])
-def test_warnings_are_no_cancels(code: int) -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.tell(error(entry, code, "a warning"))
-    assert now(entry) is Status.SUBMITTED
-    assert linked.ib.is_ready
-    assert [each.text for each in linked.happened(Notice)] == ["order 1: a warning"]
-
-
-def test_a_code_in_no_table_about_an_order_halts_and_leaves_the_order_as_it_is() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.tell(error(entry, 55_555, "something new"))
-    assert now(entry) is Status.SUBMITTED
-    assert halts(linked) == ["order 1: something new"]
-
-
-def test_103_duplicate_id_gives_the_order_another_one_and_it_works_once() -> None:
-    linked = ready()
-    linked.takes_orders = False
-    entry = linked.order()
-    first = entry.order_id
-    linked.takes_orders = True
-    linked.tell(error(entry, 103, "Duplicate order id"))
-    linked.settle()
-    assert entry.order_id > first
-    assert [each.order_id for each in linked.sent_of(c.PlaceOrder)] == [first, entry.order_id]
-    assert list(linked.tws.orders) == [entry.order_id]
-    linked.tell(*linked.tws.fill(entry.order_id, 10.0))
-    assert now(entry) is Status.FILLED
-
-
-def test_103_again_and_again_ends_in_a_rejection() -> None:
-    linked = ready()
-    linked.takes_orders = False
-    entry = linked.order()
-    for _ in range(20):
-        if entry.status.is_final:
-            break
-        linked.tell(error(entry, 103, "Duplicate order id"))
-        linked.settle()
-    assert now(entry) is Status.REJECTED
-    assert len(linked.sent_of(c.PlaceOrder)) == 6
-
-
-def test_103_about_an_order_that_tws_knows_is_never_sent_again() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.tell(error(entry, 103, "Duplicate order id"))
-    linked.settle()
-    assert len(linked.sent_of(c.PlaceOrder)) == 1
-    assert "which it knows" in halts(linked)[0]
-
-
-def test_10148_of_a_filled_order_resolves_into_its_fills() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.ib.orders.cancel(1)
-    linked.tws.fill(entry.order_id, 10.0)  # nothing of that was told
-    linked.tell(error(entry, 10_148, "OrderId 1 that needs to be cancelled cannot be cancelled, state: Filled."))
-    linked.wait(3)
-    assert now(entry) is Status.FILLED
-    assert linked.fills == [(10.0, 10.0, 1.0)]
-
-
-def test_10148_of_a_cancelled_order_resolves_into_its_end() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.ib.orders.cancel(1)
-    linked.tell(error(entry, 10_148, "OrderId 1 that needs to be cancelled cannot be cancelled, state: Cancelled."))
-    assert now(entry) is Status.CANCELLED
-
-
-def test_10147_of_an_order_that_never_arrived_resolves_into_that() -> None:
-    linked = ready()
-    linked.takes_orders = False
-    entry = linked.order()
-    linked.ib.orders.cancel(1)
-    linked.settle()
-    linked.tell(error(entry, 10_147, "OrderId 1 that needs to be cancelled is not found."))
-    linked.wait(8)
-    assert now(entry) is Status.REJECTED
-    assert statuses(linked)[-1] is Status.REJECTED
-    assert linked.ib.is_ready
-
-
-def test_161_leaves_an_order_working_that_could_not_be_cancelled() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.ib.orders.cancel(1)
-    linked.tell(error(entry, 161, "Cancel attempted when order is not in a cancellable state."))
-    assert linked.happened(OrderChanged)[-1].is_cancel_refused
-    linked.wait(8)
-    assert now(entry) is Status.SUBMITTED
-    assert linked.ib.orders.cancel(1)
-
-
-def test_a_fill_that_crosses_the_cancel_counts() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    linked.ib.orders.cancel(1)
-    linked.tell(error(entry, 202, "Order Canceled"))
-    assert now(entry) is Status.CANCELLED
-    linked.tell(*linked.tws.fill(entry.order_id, 10.0))
-    assert linked.ib.orders.positions == {0: 10.0}
-    assert linked.fills == [(10.0, 10.0, 1.0)]
-    assert now(entry) is Status.FILLED
-    assert halts(linked) == []
-
-
-@pytest.mark.parametrize("tif", [TimeInForce.FOK, TimeInForce.IOC])
-def test_inactive_of_a_fill_or_kill_is_a_cancel(tif: TimeInForce) -> None:
-    linked = ready()
-    entry = linked.order(tif=tif, limit_price=9.0)
-    placed = linked.tws.orders[entry.order_id]
-    placed.status = "Inactive"
-    linked.tell(placed.open_order(), placed.state())
-    assert now(entry) is Status.CANCELLED
-
-
-def test_a_status_that_contradicts_an_end_is_asked_about_and_a_late_one_halts_nothing() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    late = linked.tws.orders[entry.order_id].state()
-    linked.ib.orders.cancel(1)
-    linked.tws.orders[entry.order_id].status = "Cancelled"
-    linked.tell(linked.tws.orders[entry.order_id].state(), late)
-    linked.wait(8)
-    assert now(entry) is Status.CANCELLED
-    assert linked.ib.is_ready
-    assert halts(linked) == []
-
-
-def test_an_order_that_works_although_tws_had_called_it_rejected_is_cancelled_and_halts() -> None:
-    linked = ready()
-    entry = linked.order()
-    linked.tell(error(entry, 201, "Order rejected - reason:no"))
-    linked.tell(linked.tws.orders[entry.order_id].state())
-    linked.wait(8)
-    assert [each.order_id for each in linked.sent_of(c.CancelOrder)] == [entry.order_id]
-    assert linked.happened(Mismatch)[0].rows == (("order 1 (pt-run1-1)", "rejected", "Submitted"),)
-    assert not linked.ib.is_ready
-
-
-def test_a_bust_that_is_heard_before_its_fill_ends_the_order_that_tws_calls_filled() -> None:
-    linked = ready()
-    entry = linked.working_order()
-    state = linked.tws.fill(entry.order_id, 10.0)[2]
-    linked.tell(*linked.tws.correct(0, 0.0, 0.0, fee=0.0), state)
-    linked.wait(12)
-    assert now(entry) is Status.FILLED
-    assert linked.ib.orders.positions == {}
-    assert (halts(linked), linked.ib.orders.working()) == ([], [])
-    linked.tell(state)
-    linked.wait(12)
-    assert halts(linked) == []
+    asked = len(linked.sent_of(c.AskPositions))
+    linked.wait(40)
+    assert len(linked.sent_of(c.AskPositions)) == asked

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from brokers.ib import commands as c
+from brokers.ib import records as r
 from brokers.ib.events import (
     Mismatch,
+    OrderAmended,
     OrderChanged,
 )
 from brokers.ib.orders import Entry
-from papertape.core.model import OrderStatus, OrderType, Side
+from papertape.core.model import OrderStatus, OrderType, Side, TimeInForce
 from tests.brokers.ib.linked import Linked, contract, request
 
 Status = OrderStatus
@@ -160,3 +164,79 @@ def test_orders_that_wait_for_the_rate_are_not_taken_for_lost() -> None:
     assert len(linked.sent_of(c.PlaceOrder)) == sent + 60
     assert all(each.status is Status.SUBMITTED for each in linked.ib.orders.working())
     assert len(linked.ib.orders.working()) == 60
+
+
+def test_a_cancel_that_tws_did_not_hear_while_it_had_lost_the_exchange_is_asked_again() -> None:
+    linked = ready()
+    entry = linked.working_order(limit_price=9.0)
+    linked.tell(r.ErrorMessage(-1, 1100, "lost"))
+    linked.ib.orders.cancel(1)
+    linked.settle()
+    linked.tell(r.ErrorMessage(-1, 1102, "restored"))
+    linked.settle()
+    assert [each.order_id for each in linked.sent_of(c.CancelOrder)] == [entry.order_id] * 2
+    linked.tws.orders[entry.order_id].status = "PendingCancel"
+    linked.tell(r.ErrorMessage(-1, 1102, "restored"))
+    linked.settle()
+    assert len(linked.sent_of(c.CancelOrder)) == 2
+
+
+@pytest.mark.parametrize(
+    ("tif", "filled", "ends"),
+    [
+        (TimeInForce.DAY, 0.0, Status.REJECTED),
+        (TimeInForce.DAY, 4.0, Status.CANCELLED),
+        (TimeInForce.FOK, 0.0, Status.CANCELLED),
+    ],
+)
+def test_an_order_that_tws_lists_as_completed_and_inactive_was_rejected_unless_something_filled(
+    tif: TimeInForce, filled: float, ends: OrderStatus
+) -> None:
+    linked = ready()
+    entry = linked.order(tif=tif, limit_price=9.0)
+    linked.break_off()
+    if filled:
+        linked.tws.fill(entry.order_id, filled)
+    linked.tws.orders[entry.order_id].status = "Inactive"
+    linked.come_back()
+    told = linked.happened(OrderChanged)[-1]
+    assert (told.status, told.text) == (ends, "Inactive")
+    assert linked.ib.is_ready
+
+
+@pytest.mark.parametrize(("is_acknowledged", "ends"), [(False, Status.REJECTED), (True, Status.EXPIRED)])
+def test_an_order_for_a_day_that_is_over_expired_only_if_tws_ever_had_it(is_acknowledged: bool, ends: Status) -> None:
+    linked = ready()
+    entry = linked.order(limit_price=9.0)
+    entry.day_end = linked.now + 1
+    if is_acknowledged:
+        linked.tell(linked.tws.orders[entry.order_id].open_order())
+    linked.break_off()
+    linked.tws.forgets.add(entry.order_id)
+    linked.come_back()
+    assert now(entry) is ends
+    assert linked.ib.is_ready
+
+
+def test_a_cancelled_order_of_which_a_fill_was_busted_is_explained_by_both() -> None:
+    linked = ready()
+    entry = linked.working_order(quantity=20.0)
+    linked.tell(*linked.tws.fill(entry.order_id, 10.0))
+    linked.tell(*linked.tws.correct(0, 0.0, 0.0, fee=0.0))
+    linked.break_off()
+    linked.tws.orders[entry.order_id].status = "Cancelled"  # 10 filled, says TWS of it
+    linked.come_back()
+    assert now(entry) is Status.CANCELLED
+    assert linked.ib.is_ready
+
+
+def test_a_change_that_had_not_left_when_the_connection_broke_is_taken_back_at_once() -> None:
+    linked = ready()
+    entry = linked.working_order(limit_price=9.0)
+    linked.ib.orders.modify(1, request(limit_price=9.5))
+    linked.break_off()
+    assert linked.happened(OrderAmended)[-1].text == "the connection was lost before the change was sent"
+    assert entry.change is None
+    assert now(entry) is Status.UNKNOWN
+    linked.come_back()
+    assert linked.tws.orders[entry.order_id].order.limit_price == 9.0

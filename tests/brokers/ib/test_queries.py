@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from brokers.ib.commands import (
     AskContract,
@@ -371,6 +372,23 @@ def test_an_instrument_is_known_when_one_contract_fits_it():
     assert asked.registry.con_ids == [7]
 
 
+def test_a_multiplier_that_is_not_the_runs_halts_since_every_value_would_be_wrong():
+    asked, request = defining()
+    future = details(request, 7)
+    future = replace(future, contract=replace(future.contract, multiplier="50"))
+    asked.tell(future, ContractDetailsEnd(request))
+    notice, known = asked.take()
+    assert notice.halts
+    assert notice.text.startswith("AAA has the multiplier 50 at TWS, and 1 in this run")
+    assert known.con_id == 7
+
+
+def test_a_price_step_that_tws_defines_is_kept():
+    asked, request = defining()
+    asked.tell(details(request, 7, min_tick=0.05), ContractDetailsEnd(request))
+    assert asked.registry.price_step(0) == 0.05
+
+
 def test_the_primary_exchange_settles_between_several():
     asked, request = defining(Instrument("AAA", exchange="NASDAQ"))
     asked.tell(details(request, 7), details(request, 8, primary="NASDAQ"), ContractDetailsEnd(request))
@@ -382,8 +400,8 @@ def test_several_contracts_that_fit_are_named():
     asked.tell(details(request, 7), details(request, 8, primary="ARCA"), ContractDetailsEnd(request))
     [known] = asked.take()
     assert (
-        known.failure
-        == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8); name its exchange, or its con_id"
+        known.failure == "AAA may be any of AAA STK USD at NYSE (7), AAA STK USD at ARCA (8): "
+        "its symbol alone does not say which, so it is not followed; a scan that finds it does say"
     )
     assert asked.registry.con_ids == [0]
 
@@ -414,3 +432,19 @@ def test_a_definition_has_a_deadline_and_survives_a_break():
     asked.wait(10.0)
     [known] = asked.take()
     assert known.failure == "AAA is not known at Interactive Brokers (no answer within 10 s)"
+
+
+def test_bars_that_were_told_before_a_break_are_asked_for_again_after_it():
+    asked = Asked("AAA")
+    question = history("AAA")
+    asked.queries.put(question, asked.now)
+    asked.settle()
+    first = asked.commands()[-1]
+    asked.tell(HistoryEnd(first.request_id, "", ""))
+    asked.queries.drop(asked.now)
+    asked.tell(Connected(200, ""), NextValidId(1))
+    asked.settle()
+    asked.take()
+    asked.queries.put(question, asked.now)
+    asked.wait(16.0)
+    assert [type(each) for each in asked.commands()] == [type(first)]
