@@ -21,7 +21,6 @@ from tests.cli.trading_room import address, notes, only_run
 if TYPE_CHECKING:
     from tests.cli.conftest import Runner, Said
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
 SPEED = 5.0
 THEIRS = '''
 import backtrader as bt

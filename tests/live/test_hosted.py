@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-bt = pytest.importorskip("backtrader", reason="backtrader is not installed: pip install '.[backtrader]'")
+pytest.importorskip("backtrader", reason="backtrader is not installed: pip install '.[backtrader]'")
 pytest.importorskip("greenlet", reason="greenlet is not installed: pip install '.[backtrader]'")
 pytest.importorskip("ibapi", reason="the client of TWS's API is not installed: pip install '.[ib]'")
 
-from backtests.cerebro_hosted import hosted  # noqa: E402  # it needs both
-from papertape.core.model import OrderStatus  # noqa: E402
-from papertape.live.assembly import LiveRun  # noqa: E402
-from tests.backtests.hosted_strategies import Diary  # noqa: E402
-from tests.live.faulty import Played, play  # noqa: E402
-from tests.live.test_faults import fault  # noqa: E402
+import backtrader as bt
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")
+from backtests.cerebro_hosted import hosted  # it needs both
+from papertape.core.model import OrderStatus
+from papertape.live.assembly import LiveRun
+from tests.backtests.hosted_strategies import Diary
+from tests.live.faulty import Played, play
+from tests.live.test_faults import fault
 
 
 class Trades(Diary):
@@ -39,7 +39,7 @@ def played(
     out: Path, faults: str = "", theirs: Any = Trades, *, bars: str = "ticks", **options: Any
 ) -> tuple[Played, Any]:
     """A run that is over, and what their object noted. The books of the run, the account and backtrader agree."""
-    strategy = hosted(theirs)(bars=bars, allow_short=True)
+    strategy: Any = hosted(theirs)(bars=bars, allow_short=True)
     strategy.heard = []
     found = play(faults, out, strategy=strategy, **options)
     found.check()
@@ -64,7 +64,7 @@ def test_a_broken_connection_is_told_and_that_it_is_back(tmp_path: Path) -> None
 
 
 def test_a_socket_that_closes_is_told_and_executions_meanwhile_are_not_lost(tmp_path: Path) -> None:
-    found, them = played(tmp_path, fault("disconnect", message="execution", nth=2), seconds=60.0)
+    _, them = played(tmp_path, fault("disconnect", message="execution", nth=2), seconds=60.0)
     assert "CONNBROKEN" in statuses(them)
     assert statuses(them)[-1] == "LIVE"
     assert "down" in [state for _, _, state in them.heard("store")]
