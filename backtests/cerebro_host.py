@@ -30,6 +30,8 @@ from strategies.parameters import Parameter
 
 TICKS = "ticks"
 """What ``bars`` may be instead of a length: each trade is a bar of its own."""
+LATE_NS = 10_000_000_000
+"""A bar that is heard so long after its end, or its own length, is not called live."""
 _STATUS = {
     "delayed": bt.feed.DataBase.DELAYED,
     "frozen": bt.feed.DataBase.DELAYED,
@@ -162,7 +164,8 @@ class CerebroHost(Strategy):
         self.broker.follow()
         number = self.wall_clock.number(bars.ts)
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        is_live = not self._session.desk.is_past
+        is_late = self._session.now - bars.ts > self._late_ns  # as of bars that a broken connection has held up
+        is_live = not self._session.desk.is_past and not is_late
         for symbol, *values in zip(bars.symbols, *(each.tolist() for each in columns), strict=True):
             self._datas[symbol].rows.append((is_live, (number, *values)))
         self._resume()
@@ -236,6 +239,7 @@ class CerebroHost(Strategy):
         session = self._session
         opening, closing = session_of(session.calendar, self.wall_clock, self.now)
         interval_ns = None if self.bars == TICKS else interval_of(session, self.symbols[0], self.bars)
+        self._late_ns = max(interval_ns or 0, LATE_NS)
         timeframe, compression = timeframe_of(interval_ns)
         for symbol in self.symbols:
             kind: Any = LiveData if self._prepared is None else RecordedData

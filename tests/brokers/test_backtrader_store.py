@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -60,9 +61,10 @@ def test_whole_quantities_are_integers() -> None:
     assert (plain(3.0), type(plain(3.0)), plain(-2.5)) == (3, int, -2.5)
 
 
-def data() -> LiveData:
+def data() -> Any:
     """A data that has heard one bar, at 10:00."""
-    made = LiveData(dataname="AAA")
+    kind: Any = LiveData
+    made = kind(dataname="AAA")
     made.setenvironment(bt.Cerebro())
     made._start()
     made.rows.append((True, (bt.date2num(dt.datetime(2024, 6, 3, 10, 0)), 99.0, 101.0, 98.0, 100.0, 10.0)))
