@@ -30,6 +30,8 @@ from strategies.parameters import Parameter
 
 TICKS = "ticks"
 """What ``bars`` may be instead of a length: each trade is a bar of its own."""
+LATE_NS = 10_000_000_000
+"""A bar that is heard so long after its end, or its own length, is not called live."""
 _STATUS = {
     "delayed": bt.feed.DataBase.DELAYED,
     "frozen": bt.feed.DataBase.DELAYED,
@@ -167,7 +169,8 @@ class CerebroHost(Strategy):
         self.broker.follow()
         number = self.wall_clock.number(bars.ts)
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-        is_live = not self._session.desk.is_past
+        is_late = self._session.now - bars.ts > self._late_ns  # as of bars that a broken connection has held up
+        is_live = not self._session.desk.is_past and not is_late
         for symbol, *values in zip(bars.symbols, *(each.tolist() for each in columns), strict=True):
             self._datas[symbol].rows.append((is_live, (number, *values)))
         self._resume()
@@ -182,6 +185,7 @@ class CerebroHost(Strategy):
         """A trade, as a bar of one price."""
         if self._is_over:
             return
+        self.broker.follow()
         price = trade.price
         row = (self.wall_clock.number(trade.ts), price, price, price, price, trade.size)
         self._datas[trade.symbol].rows.append((True, row))
@@ -203,7 +207,9 @@ class CerebroHost(Strategy):
         status = _STATUS.get(update.state)
         datas = [self._datas[update.symbol]] if update.symbol in self._datas else list(self._datas.values())
         for data in datas:
-            if update.symbol:
+            if not update.symbol:
+                data.is_cut = update.state != "ready"
+            else:
                 data.is_late = update.state in ("delayed", "frozen")
             if status is not None:
                 data.put_notification(status, update.text)
@@ -216,6 +222,7 @@ class CerebroHost(Strategy):
 
     def on_stop(self) -> None:
         """Let Cerebro come to its end."""
+        self.broker.follow()
         self._has_ended = self.store.ended = True
         for data in self._datas.values():
             data.ended = True
@@ -237,6 +244,7 @@ class CerebroHost(Strategy):
         session = self._session
         opening, closing = session_of(session.calendar, self.wall_clock, self.now)
         interval_ns = None if self.bars == TICKS else interval_of(session, self.symbols[0], self.bars)
+        self._late_ns = max(interval_ns or 0, LATE_NS)
         timeframe, compression = timeframe_of(interval_ns)
         for symbol in self.symbols:
             kind: Any = LiveData if self._prepared is None else RecordedData

@@ -8,6 +8,7 @@ from typing import Any
 
 import backtrader as bt
 
+from brokers.backtrader_store import plain
 from papertape.core.desk import Desk
 from papertape.core.model import OrderStatus, OrderType, Side
 from papertape.core.orders import OrderRequest
@@ -61,7 +62,7 @@ def _order_of(theirs: Any, data: Any, request: OrderRequest) -> Any:
     limit = _known(request.limit_price)
     stop = _known(request.stop_price)
     order = kind(
-        owner=theirs, data=data, size=request.quantity, price=limit if stop is None else stop,
+        owner=theirs, data=data, size=plain(request.quantity), price=limit if stop is None else stop,
         pricelimit=limit if stop is not None else None, exectype=_EXECTYPES[request.type], simulated=True,
         trailamount=None if request.trail_is_fraction else _known(request.trail),
         trailpercent=_known(request.trail) if request.trail_is_fraction else None,
@@ -76,7 +77,7 @@ def _known(price: float) -> float | None:
 
 def _execute(order: Any, filled: float, value: float, fee: float, side: Side) -> None:
     """What was executed before, as one execution that opened all of it: what it closed is not known any more."""
-    size = filled if side is Side.BUY else -filled
+    size = plain(filled if side is Side.BUY else -filled)
     order.execute(0.0, size, value / filled, 0, 0.0, 0.0, size, value, fee, None, 0.0, 0, 0.0)
     order.executed.markpending()
     order.executed.markpending()

@@ -131,6 +131,11 @@ def _parts(rest: int) -> list[float]:
     return parts
 
 
+def plain(quantity: float) -> float:
+    """Whole quantities as integers, which is how backtrader's users know them."""
+    return int(quantity) if quantity == int(quantity) else quantity
+
+
 def timeframe_of(interval_ns: int | None) -> tuple[int, int]:
     """Backtrader's timeframe and compression of bars of an interval (None: trades)."""
     if interval_ns is None:

@@ -6,14 +6,14 @@ that brackets and one-cancels-other orders reach the broker as what they are.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import backtrader as bt
 
-from brokers.backtrader_store import Host, PapertapeStore, WallClock
+from brokers.backtrader_store import Host, PapertapeStore, WallClock, plain
 from brokers.backtrader_store_orders import UnavailableError, request_of
 from papertape.core.errors import StrategyError
 from papertape.core.model import Fill, OrderStatus, OrderUpdate, Side
@@ -91,8 +91,8 @@ class PapertapeBroker(bt.BrokerBase):
         self._held_back: dict[int, list[_Entry]] = {}
         """Reference of a family's first order -> its orders, until one says transmit."""
         self._outgoing: list[_Entry] = []
-        self._unpaid: set[int] = set()
-        """Numbers of orders of whose executions some have no fee yet."""
+        self._unpaid: Counter[int] = Counter()
+        """Number of an order -> of how many of its executions the fee is not known yet."""
 
     def start(self) -> None:
         """Take the account as it is."""
@@ -140,7 +140,7 @@ class PapertapeBroker(bt.BrokerBase):
         position = self._positions.get(symbol)
         if position is None:
             size, price = self.host.held(symbol)
-            position = self._positions[symbol] = bt.Position(_plain(size), price)
+            position = self._positions[symbol] = bt.Position(plain(size), price)
             position.datetime = None
         return position
 
@@ -386,7 +386,7 @@ class PapertapeBroker(bt.BrokerBase):
     def filled(self, fill: Fill) -> None:
         """An execution: the order's and the position's books, as backtrader keeps them. Heard with the status after it."""
         position = self._position(fill.symbol)
-        size = _plain(fill.quantity if fill.side is Side.BUY else -fill.quantity)
+        size = plain(fill.quantity if fill.side is Side.BUY else -fill.quantity)
         before = position.price
         number = self.clock.number(fill.ts)
         psize, pprice, opened, closed = position.update(size, fill.price, bt.num2date(number))
@@ -397,7 +397,7 @@ class PapertapeBroker(bt.BrokerBase):
         commission = self._commission(fill.symbol)
         fee = fill.fee
         if fee != fee:  # the broker says it later
-            self._unpaid.add(fill.order)
+            self._unpaid[fill.order] += 1
             fee = 0.0
         closed_fee = fee * closed / size
         entry.order.execute(
@@ -409,20 +409,22 @@ class PapertapeBroker(bt.BrokerBase):
 
     def follow(self) -> None:
         """Take over what changes without an execution: fees that come late, and positions that a split has changed."""
-        for number in sorted(self._unpaid):
+        for number in list(self._unpaid):
             self._pay(self._by_number[number])
         for symbol, position in self._positions.items():
             if position.size:
                 size, price = self.host.held(symbol)
                 if size != position.size:
-                    position.fix(_plain(size), price)
+                    position.fix(plain(size), price)
 
     def _pay(self, entry: _Entry) -> None:
         order = entry.order
         more = self.host.fee(entry.number) - order.executed.comm
         if not more:
             return
-        self._unpaid.discard(entry.number)
+        self._unpaid[entry.number] -= 1
+        if not self._unpaid[entry.number]:
+            del self._unpaid[entry.number]
         order.executed.comm += more
         trades = order.owner._trades[order.data][order.tradeid]
         if trades:
@@ -481,11 +483,6 @@ class PapertapeBroker(bt.BrokerBase):
 
 
 _ENDS = frozenset({OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED})
-
-
-def _plain(quantity: float) -> float:
-    """Whole quantities as integers, which is how backtrader's users know them."""
-    return int(quantity) if quantity == int(quantity) else quantity
 
 
 def _told(order: Any) -> str:

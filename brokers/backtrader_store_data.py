@@ -63,6 +63,8 @@ class LiveData(_PapertapeData):
         self.rows: deque[tuple[bool, Row]] = deque()
         """What waits, and whether it is of now rather than of the past."""
         self.ended = False
+        self.is_cut = False
+        """Whether the connection is not what it should be: what comes meanwhile is not called live."""
         self.is_late = False
         """Whether what the broker delivers is delayed, so that nothing of it is live."""
 
@@ -84,8 +86,9 @@ class LiveData(_PapertapeData):
         if not self.rows:
             return False if self.ended else None
         is_live, row = self.rows.popleft()
-        if is_live and not self.is_late:
-            self.put_notification(self.LIVE)
+        is_live = is_live and not self.is_late and not self.is_cut
+        if is_live or self._laststatus == self.LIVE:
+            self.put_notification(self.LIVE if is_live else self.DELAYED)
         for name, value in zip(_COLUMNS, row, strict=True):
             getattr(self.lines, name)[0] = value
         self.lines.openinterest[0] = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import backtrader as bt
@@ -84,7 +84,7 @@ class Diary(bt.Strategy):
         self.note("stop", self.position.size, len(self.broker.get_orders_open()))
 
 
-def planned(plan: dict[int, Callable[[Any], Any]] | None = None, **attributes: Any) -> type[Diary]:
+def planned(plan: Mapping[int, Callable[[Any], Any]] | None = None, **attributes: Any) -> type[Diary]:
     """A diary of its own with a plan."""
     return type("Planned", (Diary,), {"plan": plan or {}, "__module__": __name__, "params": (), **attributes})
 
