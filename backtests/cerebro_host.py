@@ -7,7 +7,7 @@ So guard, journal, fills, the two halves of a live run and lockstep are what the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import backtrader as bt
@@ -50,8 +50,11 @@ class HostCerebro(bt.Cerebro):
     host: CerebroHost
 
     def _runonce(self, runstrats: list[Any]) -> None:
+        self._round_by_round(runstrats, super()._runonce)
+
+    def _round_by_round(self, runstrats: list[Any], play: Callable[[list[Any]], None]) -> None:
         self.host.begin_round_by_round(runstrats[0])
-        super()._runonce(runstrats)
+        play(runstrats)
         if self._event_stop:
             self.host.catch_up()
         else:
@@ -61,6 +64,9 @@ class HostCerebro(bt.Cerebro):
                 runstrats[0]._notify()
 
     def _runnext(self, runstrats: list[Any]) -> None:
+        if self.host.knows_all_bars:  # and an indicator that can not be computed over columns, as HeikinAshi
+            self._round_by_round(runstrats, super()._runnext)
+            return
         self.host.begin_bar_by_bar(runstrats[0])
         super()._runnext(runstrats)
         if not self._event_stop:
@@ -286,6 +292,11 @@ class CerebroHost(Strategy):
 
     # -- for Cerebro --------------------------------------------------------------------------------------------------
 
+    @property
+    def knows_all_bars(self) -> bool:
+        """Whether the bars of the run are known beforehand."""
+        return self._prepared is not None
+
     def begin_bar_by_bar(self, theirs: Any) -> None:
         """Their object is made: what a process before this one has left is made known to it."""
         self.hosted = theirs
@@ -296,6 +307,7 @@ class CerebroHost(Strategy):
         """The same where bars are known beforehand: those of the past that its indicators need go in front of them."""
         self.hosted = theirs
         assert self._prepared is not None, "bars are known beforehand"
+        self.store.waits = False
         guard = self._session.guard.settings
         self._is_watched = guard.max_drawdown is not None or bool(guard.cash_floor) or bool(self._session.actions)
         self._unannounced = list(self._datas.values())
