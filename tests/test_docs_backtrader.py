@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:datetime.*utc.* is deprecated:D
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like that of a reader: a sample, and the page's two files."""
     folder = tmp_path_factory.mktemp("page")
-    write_sample(folder / "sample", symbols=8, days=3)
+    write_sample(folder / "sample", symbols=10, days=3)
     python = [code for _, code in blocks(PAGE, "python")]
     (folder / THEIRS).write_text(next(code for code in python if "import backtrader as bt" in code), encoding="utf-8")
     (folder / OURS).write_text(next(code for code in python if "import Bar, Fill" in code), encoding="utf-8")
@@ -108,10 +108,11 @@ def test_the_pages_commands_backtest_their_file_trade_it_on_paper_and_find_no_di
         assert run_program(as_a_shell_reads(line)[1:]) == 0, capsys.readouterr().err
         said = capsys.readouterr().out
         assert "Buy" in said or "compare" in line, "what their notify_order prints is seen"
-    assert "the same, no difference in quantity, price, fee or second: 3 orders, 1 fills" in said
+    assert "the same, no difference in quantity, price, fee or second: " in " ".join(said.split())
     (theirs,) = (open_run(path) for path in Path("runs").glob("*-backtest-*"))
-    ours = backtest(class_in(workplace / OURS), "sample", symbols=["ZABABA"], end="2024-06-03T11:00")
+    ours = backtest(class_in(workplace / OURS), "sample", symbols=["ZIMAPA"], end="2024-06-03T11:30")
     assert made(theirs) == made(ours)
+    assert len(ours.fills) >= 2
 
 
 def test_the_table_of_the_page_names_what_both_have(classes: tuple[Any, type[Strategy]]) -> None:

@@ -259,3 +259,17 @@ class ValueTarget(bt.Strategy):
             self.order_target_value(target=self.p.value * (1 + len(self) // self.p.every % 2))
         elif len(self) % (self.p.every * 4) == 10:
             self.close()
+
+
+class HeikinTurn(bt.Strategy):
+    """Follows the colour of Heikin-Ashi candles, which backtrader can only compute bar after bar."""
+
+    def __init__(self):
+        self.candle = bt.ind.HeikinAshi(self.data)
+
+    def next(self):
+        rises = [self.candle.ha_close[ago] > self.candle.ha_open[ago] for ago in (0, -1, -2)]
+        if all(rises) and not self.position:
+            self.buy(size=8)
+        elif not any(rises) and self.position:
+            self.close()

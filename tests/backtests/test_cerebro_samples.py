@@ -132,6 +132,7 @@ CASES = [
     ("TimedEntries", "minutes", {}, 8),
     ("WarmUp", "minutes", {}, 40),
     ("WarmUp", "days", {}, 10),
+    ("HeikinTurn", "minutes", {}, 40),
     ("ValueTarget", "minutes", {}, 20),
     ("ValueTarget", "days", {"every": 7}, 20),
 ]
