@@ -27,6 +27,7 @@ def check(seed: int, *, bars: bool, scarce: bool = False) -> tuple[Counter[str],
     theirs_strategy, theirs = play(case, "backtrader")
     assert ours_strategy.heard == theirs_strategy.heard
     assert fills_of(ours) == fills_of(theirs)
+    assert ours.orders["fee"] == pytest.approx(theirs.orders["fee"], abs=1e-9)
     assert list(ours.orders["status"]) == list(theirs.orders["status"])
     assert ours.cash["USD"] == pytest.approx(theirs.cash["USD"], abs=0.005)
     assert ours.final_equity == pytest.approx(theirs.final_equity, abs=0.005)
