@@ -31,6 +31,10 @@ def check(seed: int, *, bars: bool, scarce: bool = False) -> tuple[Counter[str],
     assert list(ours.orders["status"]) == list(theirs.orders["status"])
     assert ours.cash["USD"] == pytest.approx(theirs.cash["USD"], abs=0.005)
     assert ours.final_equity == pytest.approx(theirs.final_equity, abs=0.005)
+    for name in ("ts", "last", "low", "high") if not scarce else ():  # a rejection, too, is a point of the curve
+        assert ours.equity[name] == pytest.approx(theirs.equity[name], rel=1e-12)
+    assert ours.drawdown.trough_ts == theirs.drawdown.trough_ts
+    assert ours.drawdown.depth == pytest.approx(theirs.drawdown.depth, abs=1e-12)
     assert ours.positions["quantity"].tolist() == theirs.positions["quantity"].tolist()
     return ours_strategy.done, Counter(ours.orders["status"])
 
