@@ -129,11 +129,14 @@ def make_case(seed: int, *, bars: bool, scarce: bool = False) -> Case:
     days = 1 if scarce else 2  # what can not be paid for is rejected at once by ours, at the next event by backtrader
     series = [make_bars(rng, j, days) if bars else make_trades(rng, j, days) for j in range(count)]
     plan: list[list[tuple[Any, ...]]] = []
-    for ts in sorted(np.concatenate([each.ts for each in series]).tolist()):
+    heard = np.sort(np.concatenate([each.ts for each in series]))
+    for ts in [0, *(np.unique(heard) if bars else heard).tolist()]:  # 0: the start; bars of one time are heard at once
         todo: list[tuple[Any, ...]] = []
         while rng.random() < (0.5 if scarce else 0.35) and len(todo) < (1 if scarce else 3):
             todo.append(decision(rng, series, ts, scarce=scarce))
         plan.append(todo)
+    if scarce:
+        plan[-1] = []  # no event follows, at which backtrader would reject
     fees = "none" if scarce else rng.choice(["none", "per-share:0.01:1", "percent:0.1", "ib-fixed"])
     return Case(bars, series, plan, fees, rng.choice([700.0, 3_000.0]) if scarce else 1e8, not scarce)
 
