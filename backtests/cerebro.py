@@ -299,9 +299,10 @@ class CerebroEngine:
         )  # fmt: skip
         self._findings = player.play(start, end, progress, events)
 
-    def add_to(self, record: RunRecord) -> None:
-        """What the analyzers found goes to the run's metrics and series, backtrader's version to its versions."""
+    def add_to(self, record: RunRecord) -> RunRecord:
+        """The record with what the analyzers found in its metrics and series, and backtrader's version."""
         record.metrics.update(self._findings.metrics)
         record.custom.update(self._findings.series)
         record.notes.extend(self._findings.notes)
         record.versions["backtrader"] = VERSION
+        return record

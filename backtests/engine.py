@@ -72,15 +72,9 @@ def run_tape(
     events = count_events(tape, start, end)
     if start > end or not events:
         raise ConfigError("the tape has no event between start and end; it spans " + _span_text(first, last))
+    scan_source = _scan_source(settings)
     feed = RecordedFeed(
-        tape,
-        instruments,
-        calendar,
-        start,
-        end,
-        scan_source=_scan_source(settings),
-        confirm=settings.confirm,
-        chunk=chunk,
+        tape, instruments, calendar, start, end, scan_source=scan_source, confirm=settings.confirm, chunk=chunk
     )
     currencies = tuple(dict.fromkeys([settings.currency, *settings.balances, *(each.currency for each in instruments)]))
     state = State(len(instruments), len(currencies))
@@ -118,9 +112,7 @@ def run_tape(
         fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes, texts=session.desk.texts,
     )  # fmt: skip
     record = make_record(parts, keep_prices=keep_prices, began=began)
-    if other is not None:
-        other.add_to(record)
-    return record
+    return record if other is None else other.add_to(record)
 
 
 def _scan_source(settings: Settings) -> ScanSource:
