@@ -269,8 +269,9 @@ def piece(batch: Batch, begin: int, end: int) -> Batch:
 class CerebroEngine:
     """The engine of a run in Cerebro, as ``run_tape`` wires it. Raises ConfigError for what it can not do."""
 
-    def __init__(self, settings: Settings, tape: Tape) -> None:
+    def __init__(self, settings: Settings, tape: Tape, drive: Drive) -> None:
         refuse(settings, tape)
+        self._drive = drive
         self._settings = settings
         self._actions = tape.actions
         self._findings = Findings()
@@ -283,7 +284,6 @@ class CerebroEngine:
         self,
         session: Session,
         feed: RecordedFeed,
-        drive: Drive,
         start: int,
         end: int,
         progress: Progress | None = None,
@@ -294,14 +294,15 @@ class CerebroEngine:
         assert isinstance(broker, CerebroBroker), "its orders go to Cerebro"
         session.desk.texts = broker.texts
         player = CerebroPlayer(
-            session, feed, broker, drive, cash=self._settings.cash, analyzers=self._settings.analyzers,
+            session, feed, broker, self._drive, cash=self._settings.cash, analyzers=self._settings.analyzers,
             actions=self._actions,
         )  # fmt: skip
         self._findings = player.play(start, end, progress, events)
 
-    def add_to(self, record: RunRecord) -> None:
-        """What the analyzers found goes to the run's metrics and series, backtrader's version to its versions."""
+    def add_to(self, record: RunRecord) -> RunRecord:
+        """The record with what the analyzers found in its metrics and series, and backtrader's version."""
         record.metrics.update(self._findings.metrics)
         record.custom.update(self._findings.series)
         record.notes.extend(self._findings.notes)
         record.versions["backtrader"] = VERSION
+        return record

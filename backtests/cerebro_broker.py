@@ -199,11 +199,18 @@ class CerebroBroker(Marker):
 
     def advance(self, begin: int, end: int, stop_on_report: bool) -> tuple[int, Stop]:
         """Take in what Cerebro's broker did on the events of its step, then mark them."""
-        first = int(self._state.account["reports"][0])
+        account = self._state.account
+        first = int(account["reports"][0])
         taken = self.take_told()
+        if taken and self._has_bars:
+            account["group_ts"] = (
+                self._ts
+            )  # judged when the bars of their time are complete, also where nothing is held
         at, why = super().advance(begin, end, stop_on_report)
-        if taken and not self._has_bars:  # bars are marked when those of their time are complete
-            self._state.reports["equity"][first : first + taken] = self._state.account["equity"][0]
+        if taken and not self._has_bars and why is not Stop.TRIP:
+            account["group_ts"] = self._ts  # the kernel passes by what is not held any more
+            why = Stop.TRIP if self.close_group() else why
+            self._state.reports["equity"][first : first + taken] = account["equity"][0]
         return at, Stop.REPORT if taken and why is Stop.END and stop_on_report else why
 
     def open_batch(self, batch: Batch) -> None:

@@ -72,7 +72,7 @@ def run_tape(
     events = count_events(tape, start, end)
     if start > end or not events:
         raise ConfigError("the tape has no event between start and end; it spans " + _span_text(first, last))
-    scan_source = ScanSource.DERIVED if settings.scans == "derived" else ScanSource.RECORDED
+    scan_source = _scan_source(settings)
     feed = RecordedFeed(
         tape, instruments, calendar, start, end, scan_source=scan_source, confirm=settings.confirm, chunk=chunk
     )
@@ -103,10 +103,7 @@ def run_tape(
     if settings.end is None:
         end = _end_of_day(session, last)
     with collecting_only_new():
-        if other is None:
-            play(session, feed, start, end, progress, events)
-        else:
-            other.play(session, feed, drive, start, end, progress, events)
+        (play if other is None else other.play)(session, feed, start, end, progress, events)
     if session.ending:
         end = session.now
     if progress is not None:
@@ -114,13 +111,14 @@ def run_tape(
     parts = RunParts(
         strategy=strategy, source=source_of(tape), settings=settings.as_plain(), session=session, journal=journal,
         start=start, end=end, events=events, symbols=symbols, starting_equity=_starting_equity(settings, ledger),
-        fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes,
-        texts=session.desk.texts,
+        fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes, texts=session.desk.texts,
     )  # fmt: skip
     record = make_record(parts, keep_prices=keep_prices, began=began)
-    if other is not None:
-        other.add_to(record)
-    return record
+    return record if other is None else other.add_to(record)
+
+
+def _scan_source(settings: Settings) -> ScanSource:
+    return ScanSource.DERIVED if settings.scans == "derived" else ScanSource.RECORDED
 
 
 def _sim_broker(settings: Settings, strategy: Strategy) -> SimBroker:
@@ -152,7 +150,7 @@ def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
     check_engine(settings)
     from backtests.cerebro import CerebroEngine
 
-    return CerebroEngine(settings, tape)
+    return CerebroEngine(settings, tape, drive)
 
 
 def _starting_equity(settings: Settings, ledger: Ledger) -> float:

@@ -68,6 +68,15 @@ def test_orders_end_by_the_calendar_and_by_their_own_time() -> None:
     assert ours.orders["ts_final"].tolist() == theirs.orders["ts_final"].tolist()
 
 
+def test_an_order_for_the_day_that_is_given_after_the_close_works_for_the_next_session() -> None:
+    close = 6.5 * 3600
+    market = trades([10.0, 10.0, 9.0, 5.0], at=[1, close + 5, DAY + 5, 2 * DAY + 5])
+    script = {2: lambda s: [s.buy("AAA", 1, limit=9.0), s.buy("AAA", 1, limit=5.0)]}
+    ours, theirs = both(OnTrades, market, script)
+    assert ends(ours) == ends(theirs) == ["FILLED", "EXPIRED"]
+    assert ours.orders["ts_final"].tolist() == theirs.orders["ts_final"].tolist()
+
+
 def test_a_bar_in_progress_when_an_order_is_decided_does_not_fill_it() -> None:
     slow = bars([(10, 10, 10, 10), (20, 20, 20, 20), (30, 30, 30, 30)], "BBB")
     assert slow.start is not None
@@ -94,16 +103,21 @@ def test_a_fill_is_heard_before_the_event_that_made_it_and_can_be_answered() -> 
 def test_timers_and_instruments_that_are_watched_later_are_as_in_our_engine() -> None:
     class Later(OnTrades):
         def on_start(self) -> None:
+            self.subscribe("AAA")
             self.at("09:31")
+
+        def on_trade(self, trade: Any) -> None:
+            self.made.append((trade.symbol, trade.price))
 
         def on_time(self, time: Any) -> None:
             self.subscribe("BBB")
             self.buy("AAA", 1)
 
-    market = [trades([10.0, 11.0, 12.0], at=[10, 61, 62]), trades([1.0, 2.0, 3.0], "BBB", at=[20, 59, 70])]
+    market = [trades([10.0, 11.0, 12.0], at=[10, 61, 62]), trades([1.0, 2.0, 3.0], "BBB", at=[20, 61.5, 70])]
     made = [run(Later, market, {}, engine) for engine in ("papertape", "backtrader")]
     assert [fills(record) for _, record in made] == [[(1, 61.0, 1.0, 11.0)]] * 2
-    assert [strategy.heard for strategy, _ in made] == [1, 1]
+    heard = [("AAA", 10.0), ("AAA", 11.0), ("BBB", 2.0), ("AAA", 12.0), ("BBB", 3.0)]
+    assert [strategy.made for strategy, _ in made] == [heard, heard]
 
 
 class Hears(OnTrades):
@@ -213,6 +227,8 @@ def test_fees_and_multipliers_cost_what_they_do_in_our_engine(fees: str) -> None
     assert theirs.cash["USD"] == pytest.approx(ours.cash["USD"], abs=1e-6)
     assert theirs.fills["fee"] == pytest.approx(ours.fills["fee"], abs=1e-9)
     assert len(fills(theirs)) == 3
+    assert theirs.points["ts"].tolist() == ours.points["ts"].tolist()
+    assert theirs.points["equity"] == pytest.approx(ours.points["equity"], abs=1e-6)
 
 
 def test_a_broker_whose_cash_is_not_what_its_fills_make_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

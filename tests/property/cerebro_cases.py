@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,26 +44,26 @@ class Case:
     short: bool
 
 
-@dataclass
 class Planned(Strategy):
-    """Does what the case plans, whatever becomes of it. ``scarce``: no order while another works, sales of what is held."""
+    """Does what the case plans, whatever becomes of it.
 
-    case: Case
-    scarce: bool = False
-    given: list[Order] = field(default_factory=list)
-    cancellable: list[Order] = field(default_factory=list)
-    heard: int = 0
-    done: Counter[str] = field(default_factory=Counter)
+    Where cash is scarce: no order while another works, and sales of what is held only.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, case: Case) -> None:
         super().__init__()
+        self.case = case
+        self.given: list[Order] = []
+        self.cancellable: list[Order] = []
+        self.heard = 0
+        self.done: Counter[str] = Counter()
 
     def on_start(self) -> None:
         self.subscribe(self.symbols)
         self.act()
 
-    def act(self, last: float = 0.0) -> None:
-        """The next of the plan. ``last`` is the price it was heard at."""
+    def act(self) -> None:
+        """The next of the plan."""
         todo = self.case.plan[self.heard] if self.heard < len(self.case.plan) else []
         self.heard += 1
         for what, *rest in todo:
@@ -71,10 +71,12 @@ class Planned(Strategy):
             getattr(self, what)(*rest)
 
     def plain(self, symbol: str, side: int, quantity: float, terms: dict[str, Any]) -> None:
-        if self.scarce:
+        if not self.case.short:
             held = self.position(symbol).quantity
             if self.working_orders() or (side < 0 and held < quantity):
                 return
+        if terms.get("tif") == "GTD":
+            terms = {**terms, "until": self.now + terms["until"]}
         order = self.order(symbol, Side(side), quantity, **terms)
         self.given.append(order)
         self.cancellable.append(order)
@@ -127,13 +129,16 @@ def make_case(seed: int, *, bars: bool, scarce: bool = False) -> Case:
     days = 1 if scarce else 2  # what can not be paid for is rejected at once by ours, at the next event by backtrader
     series = [make_bars(rng, j, days) if bars else make_trades(rng, j, days) for j in range(count)]
     plan: list[list[tuple[Any, ...]]] = []
-    for ts in sorted(np.concatenate([each.ts for each in series]).tolist()):
+    heard = np.sort(np.concatenate([each.ts for each in series]))
+    for ts in [0, *(np.unique(heard) if bars else heard).tolist()]:  # 0: the start; bars of one time are heard at once
         todo: list[tuple[Any, ...]] = []
         while rng.random() < (0.5 if scarce else 0.35) and len(todo) < (1 if scarce else 3):
             todo.append(decision(rng, series, ts, scarce=scarce))
         plan.append(todo)
+    if scarce:
+        plan[-1] = []  # no event follows, at which backtrader would reject
     fees = "none" if scarce else rng.choice(["none", "per-share:0.01:1", "percent:0.1", "ib-fixed"])
-    return Case(bars, series, plan, fees, 5_000.0 if scarce else 1e8, not scarce)
+    return Case(bars, series, plan, fees, rng.choice([700.0, 3_000.0]) if scarce else 1e8, not scarce)
 
 
 def make_trades(rng: random.Random, j: int, days: int) -> Series:
@@ -187,16 +192,19 @@ def decision(rng: random.Random, series: list[Series], ts: int, *, scarce: bool)
     what = rng.choice(["market", "market", "limit", "limit", "stop", "stop_limit", "exits", "family", "cancel"])
     near = last + rng.randint(-6, 6) * STEP
     far = FAR * STEP
+    plain: dict[str, Any] = {"tif": tif, "outside_hours": rng.random() < 0.2}
+    if rng.random() < 0.2:
+        plain |= {"tif": "GTD", "until": rng.choice([1, 300 * MS, 90 * S, 400 * S])}
     match what:
         case "market":
-            return ("plain", each.symbol, side, quantity, {"tif": tif})
+            return ("plain", each.symbol, side, quantity, plain)
         case "limit":
-            return ("plain", each.symbol, side, quantity, {"limit": near, "tif": tif})
+            return ("plain", each.symbol, side, quantity, {"limit": near, **plain})
         case "stop":
-            return ("plain", each.symbol, side, quantity, {"stop": near, "tif": tif})
+            return ("plain", each.symbol, side, quantity, {"stop": near, **plain})
         case "stop_limit":
             apart = (1 if each.kind is EventKind.TRADE else FAR) * STEP
-            return ("plain", each.symbol, side, quantity, {"stop": near, "limit": near - side * apart, "tif": tif})
+            return ("plain", each.symbol, side, quantity, {"stop": near, "limit": near - side * apart, **plain})
         case "exits":
             away = (2 if each.kind is EventKind.TRADE else FAR) * STEP
             return ("exits", each.symbol, side, quantity, last + side * away, last - side * away, tif)
@@ -211,13 +219,13 @@ def decision(rng: random.Random, series: list[Series], ts: int, *, scarce: bool)
 def play(case: Case, engine: str) -> tuple[Planned, RunRecord]:
     """Run the case in an engine."""
     kinds = {(True, True): OnBars, (True, False): OnBarsLong, (False, True): OnTrades, (False, False): OnTradesLong}
-    strategy = kinds[case.bars, case.short](case, scarce=not case.short)
+    strategy = kinds[case.bars, case.short](case)
     settings = Settings(cash=case.cash, fees=case.fees, limit_fill="touch", engine=engine)  # type: ignore[arg-type]
     return strategy, run_tape(strategy, Tape(tuple(case.series), {}), settings)
 
 
 def fills_of(record: RunRecord) -> list[tuple[Any, ...]]:
-    """Fills by order: number, time, symbol, side, quantity, price, fee to a hundredth of a cent."""
+    """Fills by order: number, time, symbol, side, quantity, price."""
     f = record.fills
-    columns = (f["order"], f["ts"], f["symbol"], f["side"], f["quantity"], f["price"], np.round(f["fee"], 4))
+    columns = (f["order"], f["ts"], f["symbol"], f["side"], f["quantity"], f["price"])
     return sorted(tuple(row) for row in zip(*(column.tolist() for column in columns), strict=True))

@@ -27,9 +27,14 @@ def check(seed: int, *, bars: bool, scarce: bool = False) -> tuple[Counter[str],
     theirs_strategy, theirs = play(case, "backtrader")
     assert ours_strategy.heard == theirs_strategy.heard
     assert fills_of(ours) == fills_of(theirs)
+    assert ours.orders["fee"] == pytest.approx(theirs.orders["fee"], abs=1e-9)
     assert list(ours.orders["status"]) == list(theirs.orders["status"])
     assert ours.cash["USD"] == pytest.approx(theirs.cash["USD"], abs=0.005)
     assert ours.final_equity == pytest.approx(theirs.final_equity, abs=0.005)
+    for name in ("ts", "last", "low", "high") if not scarce else ():  # a rejection, too, is a point of the curve
+        assert ours.equity[name] == pytest.approx(theirs.equity[name], rel=1e-12)
+    assert ours.drawdown.trough_ts == theirs.drawdown.trough_ts
+    assert ours.drawdown.depth == pytest.approx(theirs.drawdown.depth, abs=1e-12)
     assert ours.positions["quantity"].tolist() == theirs.positions["quantity"].tolist()
     return ours_strategy.done, Counter(ours.orders["status"])
 
