@@ -67,7 +67,11 @@ class HostCerebro(bt.Cerebro):
             self._brokernotify()  # what became of orders after the last bar
 
     def _add_timer(self, owner: Any, when: Any, *args: Any, **kwargs: Any) -> Any:
-        """Times are the exchange's wall clock already: a zone can only be that one."""
+        """Times are the exchange's wall clock already: a zone can only be that one. Nobody sees a bar before it is over."""
+        if kwargs.get("cheat"):
+            raise StrategyError(
+                "add_timer(cheat=True): its orders would fill within a bar that it has seen; leave cheat out"
+            )
         zone = kwargs.get("tzdata")
         if zone is not None and not isinstance(zone, bt.feed.AbstractDataBase):
             known = str(self.host.wall_clock.zone)
@@ -223,7 +227,7 @@ class CerebroHost(Strategy):
             data.ended = True
         while not self._is_over:
             self._resume()
-        for name, analyzer in self.hosted.analyzers.getitems():
+        for name, analyzer in () if self.hosted is None else self.hosted.analyzers.getitems():
             self.log(f"{name}: {analyzer.get_analysis()}")
 
     # -- Cerebro ------------------------------------------------------------------------------------------------------
