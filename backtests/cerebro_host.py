@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import backtrader as bt
 from greenlet import greenlet
 
+from backtests.cerebro_broker import CerebroBroker
 from backtests.cerebro_host_bars import Bars as PreparedBars
 from backtests.cerebro_host_bars import interval_of, prepare
 from backtests.cerebro_host_past import adopt_orders, adopt_positions
@@ -140,6 +141,8 @@ class CerebroHost(Strategy):
         """Make Cerebro, and let it come to where it needs the first bar."""
         if not self.symbols:
             raise StrategyError("no symbols: name them, as --symbols AAPL,MSFT")
+        if isinstance(self._session.broker, CerebroBroker):
+            raise StrategyError("a backtrader strategy has a Cerebro of its own; leave out engine backtrader")
         self.wall_clock = WallClock(self._session.calendar.zone)
         if self.preload and self.bars != TICKS:
             self._prepared = prepare(self._session, self.symbols, self.bars, self.wall_clock)

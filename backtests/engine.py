@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtests.outcome import RunParts, make_record, source_of
-from backtests.settings import Settings, milliseconds, moment
+from backtests.settings import Engine, Settings, milliseconds, moment
 from brokers.sim import SimBroker
 from feeds.playback import RecordedFeed
 from feeds.rates import rate_at
@@ -29,6 +31,9 @@ from papertape.core.session import Session
 from papertape.core.state import FIRST_BUCKET_NS, MAX_BUCKETS, State
 from papertape.journal import MemoryJournal
 from strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from backtests.cerebro import CerebroEngine
 
 Progress = Callable[[float, int], None]
 """Called with the part of the tape that was played (0 to 1) and the number of events that makes."""
@@ -58,10 +63,8 @@ def run_tape(
     """
     began = time.perf_counter()
     instruments = _instruments(tape)
-    known = [each.symbol for each in instruments]
-    for name in symbols:
-        if name not in known:
-            raise ConfigError(f'the tape has no "{name}"{did_you_mean(name, known)}')
+    known = _known(instruments, symbols)
+    other = None if settings.engine is Engine.PAPERTAPE else cerebro_engine(settings, tape)
     first, last = _span(tape)
     calendar = session_times(settings.calendar, first, last)
     start = first if settings.start is None else moment(settings.start, calendar.zone, name="start")
@@ -69,7 +72,7 @@ def run_tape(
     events = count_events(tape, start, end)
     if start > end or not events:
         raise ConfigError("the tape has no event between start and end; it spans " + _span_text(first, last))
-    scan_source = ScanSource.DERIVED if settings.scans == "derived" else ScanSource.RECORDED
+    scan_source = _scan_source(settings)
     feed = RecordedFeed(
         tape, instruments, calendar, start, end, scan_source=scan_source, confirm=settings.confirm, chunk=chunk
     )
@@ -81,7 +84,7 @@ def run_tape(
     guard = Guard(settings.guard, state, tuple(instruments), currencies, allow_short=strategy.allow_short)
     guard.arm()
     state.account["bucket_ns"] = bucket_width_ns(calendar, max(start, first), min(end, last))
-    broker = SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
+    broker = _sim_broker(settings, strategy) if other is None else other.broker(allow_short=strategy.allow_short)
     journal = MemoryJournal(state)
     session = Session(
         handlers=strategy.handlers(),
@@ -100,7 +103,7 @@ def run_tape(
     if settings.end is None:
         end = _end_of_day(session, last)
     with collecting_only_new():
-        play(session, feed, start, end, progress, events)
+        (play if other is None else other.play)(session, feed, start, end, progress, events)
     if session.ending:
         end = session.now
     if progress is not None:
@@ -108,9 +111,46 @@ def run_tape(
     parts = RunParts(
         strategy=strategy, source=source_of(tape), settings=settings.as_plain(), session=session, journal=journal,
         start=start, end=end, events=events, symbols=symbols, starting_equity=_starting_equity(settings, ledger),
-        fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes,
+        fees_text=broker.fees.describe(), risk_free=settings.risk_free, notes=broker.notes, texts=session.desk.texts,
     )  # fmt: skip
-    return make_record(parts, keep_prices=keep_prices, began=began)
+    record = make_record(parts, keep_prices=keep_prices, began=began)
+    return record if other is None else other.add_to(record)
+
+
+def _scan_source(settings: Settings) -> ScanSource:
+    return ScanSource.DERIVED if settings.scans == "derived" else ScanSource.RECORDED
+
+
+def _sim_broker(settings: Settings, strategy: Strategy) -> SimBroker:
+    return SimBroker(settings.fee_model(), settings.fill_rules(allow_short=strategy.allow_short))
+
+
+def _known(instruments: Sequence[Instrument], symbols: Sequence[str]) -> list[str]:
+    """The tape's symbols. ConfigError where ``symbols`` names one that it does not have."""
+    known = [each.symbol for each in instruments]
+    for name in symbols:
+        if name not in known:
+            raise ConfigError(f'the tape has no "{name}"{did_you_mean(name, known)}')
+    return known
+
+
+def check_engine(settings: Settings) -> None:
+    """ConfigError where the engine that the settings name is not installed, or an analyzer of it is unknown."""
+    if settings.engine is Engine.PAPERTAPE:
+        return
+    if importlib.util.find_spec("backtrader") is None:
+        raise ConfigError("engine backtrader needs its package: pip install '.[backtrader]'")
+    from backtests.cerebro_analyzers import chosen_analyzers
+
+    chosen_analyzers(settings.analyzers)
+
+
+def cerebro_engine(settings: Settings, tape: Tape) -> CerebroEngine:
+    """The engine that is backtrader. ConfigError where it is not installed, or can not do what the settings ask for."""
+    check_engine(settings)
+    from backtests.cerebro import CerebroEngine
+
+    return CerebroEngine(settings, tape, drive)
 
 
 def _starting_equity(settings: Settings, ledger: Ledger) -> float:

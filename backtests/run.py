@@ -9,7 +9,7 @@ from typing import Any
 from backtests.benchmark import Benchmark
 from backtests.engine import Progress, run_tape
 from backtests.metrics import compute_metrics
-from backtests.settings import Settings, guard_settings, milliseconds
+from backtests.settings import Engine, LimitFill, Settings, guard_settings, milliseconds
 from feeds.load import DataOptions, load_tape
 from papertape.core.errors import ConfigError, did_you_mean
 from papertape.core.guard import GuardSettings
@@ -48,7 +48,7 @@ def backtest(
     if benchmark is not None:
         returns = benchmark.returns(record)
         record.daily["benchmark"] = returns
-        record.metrics = compute_metrics(
+        record.metrics |= compute_metrics(
             record, risk_free=settings.risk_free, benchmark=returns, multipliers=record.settings["multipliers"]
         )
     run = Run(record)
@@ -72,6 +72,8 @@ def prepared(
     settings = Settings(
         guard=guard_settings(guard), **{name: value for name, value in rest.items() if name in settings_fields}
     )
+    if settings.engine is Engine.BACKTRADER and rest.get("limit_fill") == LimitFill.THROUGH:
+        raise ConfigError("engine backtrader fills a limit that is just touched; leave out limit_fill, or the engine")
     chosen = {name: value for name, value in rest.items() if name in data_fields}
     if settings.scans not in ("derived", "recorded"):
         chosen.setdefault("scan_file", settings.scans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -25,6 +25,13 @@ class LimitFill(StrEnum):
     TOUCH = "touch"
 
 
+class Engine(StrEnum):
+    """What matches orders."""
+
+    PAPERTAPE = "papertape"
+    BACKTRADER = "backtrader"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Configuration of a backtest, as the user gives it (texts are what the command line takes).
@@ -32,7 +39,8 @@ class Settings:
     ``cash`` is in ``currency``, the base currency; ``balances`` adds other currencies. ``margin`` is buying power as
     a multiple of net liquidation, 1 is a cash account. ``benchmark`` is a symbol of the tape or a file. ``start`` and
     ``end`` are times or dates (in the calendar's zone where they have none; an end date includes its day).
-    ``risk_free`` is a rate per year. ``seed`` is of the strategy's random numbers, a whole number from 0.
+    ``engine`` matches orders: ours, or ``backtrader``, whose ``analyzers`` can then be named. ``risk_free`` is a rate per
+    year. ``seed`` is of the strategy's random numbers, a whole number from 0.
     """
 
     cash: float = 100_000.0
@@ -54,9 +62,11 @@ class Settings:
     risk_free: float = 0.0
     benchmark: str | None = None
     seed: int = 0
+    engine: Engine = Engine.PAPERTAPE
+    analyzers: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        for field_name, kind in (("limit_fill", LimitFill), ("confirm", ConfirmPolicy)):
+        for field_name, kind in (("limit_fill", LimitFill), ("confirm", ConfirmPolicy), ("engine", Engine)):
             object.__setattr__(self, field_name, member(kind, getattr(self, field_name), field_name))
         for name, is_good, need in (
             ("cash", 0.0 < self.cash < float("inf"), "an amount above 0"),
@@ -68,6 +78,9 @@ class Settings:
         ):
             if not is_good:
                 raise ConfigError(f"{name}={getattr(self, name)}: {need} is needed")
+        object.__setattr__(self, "analyzers", _several(self.analyzers))
+        if self.analyzers and self.engine is not Engine.BACKTRADER:
+            raise ConfigError("analyzers are backtrader's; they need engine backtrader")
         for currency, amount in self.balances.items():
             if not (_is_currency(currency) and abs(amount) < float("inf")):
                 raise ConfigError(f"balances {currency}={amount}: a currency and an amount are needed, as EUR=1000")
@@ -92,8 +105,13 @@ class Settings:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        """The settings as JSON-able values, as the run keeps them."""
-        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        """The settings as JSON-able values, as the run keeps them; of another engine where there is one only."""
+        plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        if self.engine is Engine.PAPERTAPE:
+            del plain["engine"], plain["analyzers"]
+        else:
+            plain["limit_fill"] = str(LimitFill.TOUCH)  # Cerebro's only rule
+        return plain
 
 
 E = TypeVar("E", bound=StrEnum)
@@ -124,6 +142,11 @@ def guard_settings(guard: GuardSettings | Mapping[str, Any] | None) -> GuardSett
     )
 
 
+def _several(given: Any) -> tuple[Any, ...]:
+    """One or several, as a tuple."""
+    return (given,) if isinstance(given, str | type) else tuple(given)
+
+
 def _is_currency(text: str) -> bool:
     return re.fullmatch("[A-Z]{3}", text) is not None
 
@@ -135,6 +158,8 @@ def _plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, tuple):
+        return [each.__name__ if isinstance(each, type) else str(each) for each in value]
     return str(value) if isinstance(value, StrEnum) else value
 
 

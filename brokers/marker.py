@@ -78,6 +78,17 @@ class Marker:
         s = self._state
         return bool(kernel.mark_group(s.account, s.buckets, s.tree[1]))
 
+    def mark_closed(self, ts: int) -> bool:
+        """Mark what closing a position has made of the account, which no event of its instrument does from then on.
+
+        Returns whether the guard tripped. Bars that wait to be marked together take it with them.
+        """
+        account = self._state.account
+        if account["group_ts"][0]:
+            return False
+        account["group_ts"] = max(ts, int(account["open_ts"][0]))
+        return self.close_group()
+
     def _grow_reports(self) -> None:
         state = self._state
         larger = np.zeros(2 * len(state.reports) + self._room_needed(), state.reports.dtype)

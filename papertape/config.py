@@ -115,6 +115,8 @@ class BacktestConfig:
     risk_free: float | None = None
     benchmark: str | None = None
     seed: int | None = None
+    engine: Literal["papertape", "backtrader"] | None = None
+    analyzers: list[str] = field(default_factory=list)
     sort: str | None = None
     workers: int | None = None
     out: str | None = None

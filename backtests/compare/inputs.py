@@ -12,8 +12,10 @@ UNKNOWN = "unknown"
 """An input that a run does not say: never equal to anything, not even to another unknown."""
 ABSENT = "no such parameter"
 
-_NOT_INPUTS = {"parameters", "sources", "fees_text", "start", "end", "rates"}
+_NOT_INPUTS = {"parameters", "sources", "fees_text", "start", "end", "rates", "analyzers"}
 """Settings that are told by other inputs: parameters one by one, the data by their fingerprint, fees by their name.
+
+Analyzers of backtrader look on, and change nothing.
 
 Exchange rates are those at the run's end, hence follow from its data and its window.
 """
@@ -21,11 +23,13 @@ Exchange rates are those at the run's end, hence follow from its data and its wi
 _OF_THE_STRATEGY = ("code", "parameters.")
 """Inputs that are part of the choice of a strategy: another strategy is one input, not these as well."""
 
-_OF_A_CONNECTION = "live."
-"""Inputs of runs that have a connection: a backtest has none, which is no difference beside that of the modes."""
+_WHERE_ALL_HAVE_IT = ("live.", "versions.backtrader")
+"""Inputs of runs that have a connection, or another engine: a backtest of ours has none, which is no difference beside
+that of the modes or the engines."""
 
 LOUD: Mapping[str, str] = {
     "data": "the data differ",
+    "engine": "the engines that matched orders differ",
     "window": "the time that was played differs",
     "conflation": "the data are conflated differently",
     "currency": "the base currencies differ: amounts of money are not compared",
@@ -80,6 +84,7 @@ def inputs_of(record: RunRecord) -> dict[str, Any]:
         "window": (record.start, record.end),
         "conflation": conflated[0] if conflated else None,
         "synthetic": record.synthetic,
+        "engine": settings.get("engine", "papertape"),
         "currency": record.currency,
         "cash": record.starting_equity,
     }
@@ -109,7 +114,7 @@ def input_differences(inputs: Sequence[Mapping[str, Any]]) -> tuple[InputDiffere
         keys.update(dict.fromkeys(each))
     found = []
     for key in keys:
-        if key.startswith(_OF_A_CONNECTION) and not all(key in each for each in inputs):
+        if key.startswith(_WHERE_ALL_HAVE_IT) and not all(key in each for each in inputs):
             continue
         missing = ABSENT if key.startswith("parameters.") else None  # a setting that an older run lacks was not made
         values = tuple(each.get(key, missing) for each in inputs)

@@ -54,6 +54,8 @@ NEEDS_DAYS = frozenset({*Group.RISK.value[2], "alpha", "cagr"} - {"max_drawdown"
 
 _LONG = (Group.RESULT, Group.RISK, Group.BENCHMARK, Group.TRADES, Group.COSTS, Group.ACTIVITY)
 _SHORT = (Group.RESULT, Group.TRADES, Group.COSTS, Group.RISK, Group.BENCHMARK, Group.ACTIVITY)
+ANALYZERS = "backtrader."
+"""What the names of metrics begin with that backtrader's analyzers found."""
 ORDERS_ENDED = ("orders_filled", "orders_cancelled", "orders_rejected", "orders_expired")
 STILL_WORKING = "Orders still working"
 FILLS = "Fills"
@@ -71,7 +73,19 @@ def metric_tables(record: RunRecord, *, is_short: bool) -> list[Table]:
     """The groups of metrics, each as a table with key ``metrics_<group>``: what matters first for such a run first."""
     has_benchmark = bool(record.settings.get("benchmark"))
     groups = [each for each in (_SHORT if is_short else _LONG) if each is not Group.BENCHMARK or has_benchmark]
-    return [_table(record, group, is_short=is_short) for group in groups]
+    return [_table(record, group, is_short=is_short) for group in groups] + _analyzers(record)
+
+
+def _analyzers(record: RunRecord) -> list[Table]:
+    """What backtrader's analyzers found, where a run had any: their own names, for their own definitions."""
+    rows = []
+    for name, value in record.metrics.items():
+        if name.startswith(ANALYZERS):
+            text = NOT_AVAILABLE if value is None else f"{value:,.6g}"
+            rows.append(
+                _row(name.removeprefix(ANALYZERS), text, value, "As backtrader's analyzer of that name says it.")
+            )
+    return [Table("metrics_analyzers", "backtrader's analyzers", _COLUMNS, tuple(rows))] if rows else []
 
 
 def metric_text(definition: Definition, value: float | None, currency: str) -> str:

@@ -138,11 +138,20 @@ class IbBroker(Marker):
             self._places.address, event.number - 1, event.quantity, event.price, event.fee, event.exchange_ts
         )
         self.booked[event.exec_id] = at
+        if event.fee == event.fee:
+            self._mark_if_closed(event.number, event.exchange_ts)
+
+    def _mark_if_closed(self, number: int, ts: int) -> None:
+        """What is held no more is marked by no event: equity and drawdown would not know what closing it has brought."""
+        j = self._state.orders["instrument"][number - 1]
+        if not self._state.instruments["quantity"][j]:
+            self.mark_closed(ts)
 
     def _take_fee(self, event: FeeKnown) -> None:
         at = self.booked.get(event.exec_id)
         assert at is not None, "a fee is told after its fill"
         reported.take_fee(self._places.address, at, event.fee)
+        self._mark_if_closed(event.number, int(self._state.reports["ts"][at]))
 
     def _take_correction(self, event: FillCorrected) -> None:
         if event.exec_id in self.booked:

@@ -83,6 +83,8 @@ def backtest(
     volume_share: o.VolumeShare = None,
     confirm: o.Confirm = None,
     seed: o.Seed = None,
+    engine: o.Engine = None,
+    analyzers: o.Analyzers = None,
     max_drawdown: o.MaxDrawdown = None,
     guard_basis: o.GuardBasis = None,
     guard_reference: o.GuardReference = None,
@@ -253,6 +255,7 @@ def prepare(config: BacktestConfig) -> Job:
 
 def run_job(job: Job, *, as_json: bool) -> int:
     """Run it and print what came of it; returns the exit status."""
+    from backtests.engine import check_engine
     from backtests.run import prepared
     from papertape.cli.strategy_source import load_strategy
 
@@ -261,6 +264,7 @@ def run_job(job: Job, *, as_json: bool) -> int:
     settings.fee_model()
     settings.fill_rules(allow_short=False)
     settings.guard.loss_limit()
+    check_engine(settings)
     if job.grid:
         from papertape.cli.grid import run_grid
 

@@ -8,6 +8,7 @@ import typer
 
 _DATA = "Data"
 _FILLS = "Account and fills"
+_ENGINE = "Engine"
 _GUARD = "Guard: a run that crosses a limit stops trading and exits with status 3"
 _OUTPUT = "Output"
 
@@ -116,6 +117,17 @@ Confirm = Annotated[
 ]
 Seed = Annotated[
     int | None, typer.Option(rich_help_panel=_FILLS, help="Of the random numbers that a strategy draws; default 0.")
+]
+
+Engine = Annotated[
+    Literal["papertape", "backtrader"] | None,
+    typer.Option(rich_help_panel=_ENGINE, help="What matches orders; backtrader is an independent check."),
+]
+Analyzers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--analyzer", metavar="NAME", rich_help_panel=_ENGINE, help="backtrader's, as sharpe; repeat for more."
+    ),
 ]
 
 MaxDrawdown = Annotated[

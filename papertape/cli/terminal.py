@@ -21,6 +21,7 @@ from papertape.runs import Run
 
 POSITIONS_SHOWN = 10
 ROWS_SHOWN = 8
+ANALYZED_SHOWN = 60
 PROVENANCE_SHOWN = 50
 LOG_LINES_SHOWN = 12
 HEADLINES_IN_A_ROW = 4
@@ -39,6 +40,8 @@ _WHERE_ANY = ("orders_partly_filled", "orders_cancelled", "orders_rejected", "or
 _IN_THE_CHART = ("Max drawdown in money", "Drawdown began", "Drawdown deepest", "Drawdown recovered")
 """Rows of the metrics that the chart of the drawdown says in a sentence."""
 _LEFT = ("metrics_result", "metrics_risk", "metrics_benchmark", "metrics_cost_figures")
+_ANALYZERS = "metrics_analyzers"
+"""Of backtrader, where a run had any."""
 _RIGHT = ("metrics_trade_figures", "metrics_activity")
 
 
@@ -63,6 +66,7 @@ def full_lines(run: Run) -> list[str]:
         chart_lines(record, _width()),
         period_lines(record, _width()),
         _figures(record, content, is_brief=False),
+        *(_listed(each, ("metric", "value"), most=ANALYZED_SHOWN) for each in content.tables if each.key == _ANALYZERS),
         _trades(content.table("trades")),
         instrument_lines(record, _width()),
         _costs(record, content),

@@ -227,18 +227,26 @@ class Supervisor:
         """An execution in the account, whoever's; a fee that is not known yet (NaN) is booked when it is.
 
         Of the limits only cash floors are judged at once. What a position is worth is judged at the next event, as in a
-        backtest, which marks on the event that fills: the mark before it is older than the fill.
+        backtest, which marks on the event that fills: the mark before it is older than the fill. Where nothing is left
+        of it no event will, so that is judged now; a new peak only once the fee is known.
         """
         self.sync()
         self.pass_time(ts)  # a session that has opened is measured from before its first fill
         self.ledger.book_fill(j, signed_quantity, price, fee if fee == fee else 0.0, ts)
+        if not self.quantity(j):
+            return self._mark_closed(ts) if fee == fee else self.check(ts)
         return self._check_cash(ts)
 
     def pay(self, j: int, amount: float, currency: str, ts: int) -> Trip | None:
         """What an execution cost, in ``currency`` (empty or unknown to the books: the instrument's)."""
         known = currency if currency in self.ledger.currencies else self.ledger.instruments[j].currency
         self.ledger.deposit(known, -amount)
-        return self._check_cash(ts)
+        return self._check_cash(ts) if self.quantity(j) else self._mark_closed(ts)
+
+    def _mark_closed(self, ts: int) -> Trip | None:
+        if self._has_begun and self.equity == self.equity:
+            self._marker.mark_closed(ts)
+        return self.check(ts)
 
     def _check_cash(self, ts: int) -> Trip | None:
         if self.guard.blocked or not self._has_begun or self.state.account["tripped"][0]:

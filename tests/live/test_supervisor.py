@@ -232,8 +232,7 @@ def test_thresholds_are_kept_by_a_run_that_goes_on() -> None:
     assert supervisor.equity == 9_600.0  # 1,000 of the cash were paid in
     assert supervisor.start == 10_000.0
     assert supervisor.check(OPEN) is None
-    supervisor.pay(0, 101.0, "USD", OPEN)
-    assert supervisor.check(OPEN) is not None
+    assert supervisor.pay(0, 101.0, "USD", OPEN) is not None
 
 
 # -- the whole account ----------------------------------------------------------------------------------------
@@ -246,6 +245,22 @@ def test_fills_of_others_and_what_was_held_before_count_for_risk() -> None:
     trip = supervisor.mark(batch([(OPEN + S, 1, 79.0)]))
     assert trip is not None
     assert supervisor.equity == pytest.approx(5_000.0 + 50 * 79.0)
+
+
+def test_a_fill_that_leaves_nothing_is_judged_at_once_since_no_event_marks_it_any_more() -> None:
+    supervisor = guarded(cash=500.0, held=5.0, max_drawdown=0.1)
+    trip = supervisor.fill(0, -5.0, 50.0, math.nan, OPEN + S)
+    assert trip is not None
+    assert (trip.ts, trip.rule) == (OPEN + S, "max_drawdown (net_liquidation)")
+
+
+def test_the_fee_of_what_left_nothing_is_judged_too_and_a_new_peak_is_without_it() -> None:
+    supervisor = guarded(cash=500.0, held=5.0, max_drawdown=0.1, reference=Reference.PEAK)
+    assert supervisor.fill(0, -5.0, 120.0, math.nan, OPEN + S) is None
+    assert supervisor.thresholds.guard_peak == 1_000.0
+    assert supervisor.pay(0, 20.0, "USD", OPEN + S) is None
+    assert supervisor.thresholds.guard_peak == 1_080.0
+    assert supervisor.pay(0, 109.0, "USD", OPEN + 2 * S) is not None
 
 
 def test_what_is_held_and_has_no_price_makes_net_liquidation_unknown_and_blocks() -> None:
