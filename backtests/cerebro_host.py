@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import backtrader as bt
 from greenlet import greenlet
 
+from backtests.cerebro_broker import CerebroBroker
 from backtests.cerebro_host_bars import Bars as PreparedBars
 from backtests.cerebro_host_bars import interval_of, prepare
 from backtests.cerebro_host_past import adopt_orders, adopt_positions
@@ -73,7 +74,11 @@ class HostCerebro(bt.Cerebro):
             self._brokernotify()  # what became of orders after the last bar
 
     def _add_timer(self, owner: Any, when: Any, *args: Any, **kwargs: Any) -> Any:
-        """Times are the exchange's wall clock already: a zone can only be that one."""
+        """Times are the exchange's wall clock already: a zone can only be that one. Nobody sees a bar before it is over."""
+        if kwargs.get("cheat"):
+            raise StrategyError(
+                "add_timer(cheat=True): its orders would fill within a bar that it has seen; leave cheat out"
+            )
         zone = kwargs.get("tzdata")
         if zone is not None and not isinstance(zone, bt.feed.AbstractDataBase):
             known = str(self.host.wall_clock.zone)
@@ -147,6 +152,8 @@ class CerebroHost(Strategy):
         """Make Cerebro, and let it come to where it needs the first bar."""
         if not self.symbols:
             raise StrategyError("no symbols: name them, as --symbols AAPL,MSFT")
+        if isinstance(self._session.broker, CerebroBroker):
+            raise StrategyError("a backtrader strategy has a Cerebro of its own; leave out engine backtrader")
         self.wall_clock = WallClock(self._session.calendar.zone)
         if self.preload and self.bars != TICKS:
             self._prepared = prepare(self._session, self.symbols, self.bars, self.wall_clock)
@@ -234,7 +241,7 @@ class CerebroHost(Strategy):
             data.ended = True
         while not self._is_over:
             self._resume()
-        for name, analyzer in self.hosted.analyzers.getitems():
+        for name, analyzer in () if self.hosted is None else self.hosted.analyzers.getitems():
             self.log(f"{name}: {analyzer.get_analysis()}")
 
     # -- Cerebro ------------------------------------------------------------------------------------------------------

@@ -408,14 +408,13 @@ class PapertapeBroker(bt.BrokerBase):
         )  # fmt: skip
 
     def follow(self) -> None:
-        """Take over what changes without an execution: fees that come late, and positions that a split has changed."""
+        """Take over what changes without an execution: fees that come late, positions that a split or a correction changed."""
         for number in list(self._unpaid):
             self._pay(self._by_number[number])
         for symbol, position in self._positions.items():
-            if position.size:
-                size, price = self.host.held(symbol)
-                if size != position.size:
-                    position.fix(plain(size), price)
+            size, price = self.host.held(symbol)
+            if size != position.size:
+                position.fix(plain(size), price)
 
     def _pay(self, entry: _Entry) -> None:
         order = entry.order

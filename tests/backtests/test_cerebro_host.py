@@ -116,6 +116,41 @@ def test_timers_come_at_the_exchanges_time(preload: bool) -> None:
     assert Timed.last.heard("timer") == [("09:35", dt.time(9, 35)), ("09:37", dt.time(9, 37))]
 
 
+def test_a_timer_that_would_see_a_bar_before_it_is_filled_is_refused_in_one_line() -> None:
+    class Cheats(Diary):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_timer(when=dt.time(9, 35), cheat=True)
+
+    with pytest.raises(errors.StrategyError, match="would fill within a bar that it has seen"):
+        run(Cheats)
+
+
+def test_a_strategy_that_skips_its_run_ends_it() -> None:
+    class Skips(Diary):
+        def __init__(self) -> None:
+            raise bt.errors.StrategySkipError
+
+    assert run(Skips).record.final_equity == 100_000.0
+
+
+@both
+def test_sizers_ask_the_runs_broker(preload: bool) -> None:
+    class Half(Diary):
+        def __init__(self) -> None:
+            super().__init__()
+            self.setsizer(bt.sizers.PercentSizer(percents=50, retint=True))
+
+        def next(self) -> None:
+            if len(self) == 3:
+                self.buy()
+            if len(self) == 6:
+                self.order_target_percent(target=0.1)
+
+    found = run(Half, tape(bars=flat()), parameters={"preload": preload})
+    assert fills(found) == [("BUY", 500.0, 100.0), ("SELL", 400.0, 100.0)]
+
+
 def test_a_timer_in_another_zone_is_refused_in_one_line() -> None:
     from zoneinfo import ZoneInfo
 

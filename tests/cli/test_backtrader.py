@@ -102,6 +102,7 @@ def test_its_parameters_can_be_a_grid(papertape: Runner, here: Path, data: Path)
         (("--set", "siz=3"), 'Theirs has no parameter "siz"; did you mean "size"'),
         (("--set", "size=many"), "size='many'"),
         (("--set", "backfill=-1"), "backfill='-1'"),
+        (("--engine", "backtrader"), "a backtrader strategy has a Cerebro of its own; leave out engine backtrader"),
     ],
 )
 def test_a_parameter_that_is_wrong_is_said_in_one_line(

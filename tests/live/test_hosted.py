@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ pytest.importorskip("ibapi", reason="the client of TWS's API is not installed: p
 import backtrader as bt
 
 from backtests.cerebro_hosted import hosted  # it needs both
-from papertape.core.model import OrderStatus
-from papertape.live.assembly import LiveRun
+from gateway.settings import DataPermission, GatewaySettings
+from papertape.core.model import NS_PER_S, OrderStatus
+from papertape.live.assembly import LiveRun, make_run
+from papertape.live.preflight import look_at
+from papertape.live.settings import Address, LiveSettings
+from papertape.testing import start_gateway
 from tests.backtests.hosted_strategies import Diary
-from tests.live.faulty import Played, play
+from tests.live.faulty import Played, play, tape
 from tests.live.test_faults import fault
 
 
@@ -110,3 +115,36 @@ def test_a_mistake_in_it_halts_the_run_and_is_raised(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError, match="a mistake in a strategy"):
         played(tmp_path, theirs=Broken)
+
+
+def test_bars_that_a_break_held_up_come_late_once_and_in_order(tmp_path: Path) -> None:
+    class Bars(Diary):
+        def next(self) -> None:
+            self.note("next", len(self.data), self.data.datetime.datetime(0))
+
+    lost = fault("connectivity", at="10:00:12", for_="14s", data_lost=True)
+    _, them = played(tmp_path, lost, Bars, bars="5s", seconds=70.0)
+    heard = {number: time for _, number, time in them.heard("next")}  # the other data's bars may come a moment later
+    times = [heard[number] for number in sorted(heard)]
+    gaps = {(later - earlier).total_seconds() for earlier, later in itertools.pairwise(times)}
+    assert gaps == {5.0}, times
+    assert len(times) > 8
+    said = statuses(them)
+    assert said[said.index("CONNBROKEN") :][1] == "DELAYED"
+    assert said[-1] == "LIVE"
+
+
+@pytest.mark.parametrize(
+    ("permission", "expected"), [(DataPermission.DELAYED, "DELAYED"), (DataPermission.NONE, "NOTSUBSCRIBED")]
+)
+def test_delayed_data_and_none_are_told(permission: DataPermission, expected: str, tmp_path: Path) -> None:
+    strategy: Any = hosted(Diary)(bars="ticks")
+    with start_gateway(tape(), speed=10.0, settings=GatewaySettings(permission=permission)) as gateway:
+        where = Address(gateway.host, gateway.port)
+        settings = LiveSettings(client_id=3, speed=10.0, delayed=True)
+        now = look_at(where, settings).ts
+        until = now + 8 * NS_PER_S
+        make_run(strategy, settings, where, out=tmp_path, symbols=["AAA"], now=now, until=until, locks=tmp_path).run()
+    heard = statuses(strategy.hosted)
+    assert heard[0] == expected
+    assert "LIVE" not in heard
