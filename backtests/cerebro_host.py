@@ -107,6 +107,10 @@ class CerebroHost(Strategy):
         self.backfill: int | None = own["backfill"]
         self.preload: bool = own["preload"]
         self.allow_short = own["allow_short"]  # type: ignore[misc]  # here each object has its own
+        values = self.parameter_values
+        self._theirs = {name: value for name, value in values.items() if name not in self.own_names.values()}
+        # a class or a function as its name, which is the same in the next process
+        self.parameter_values = {name: getattr(value, "__qualname__", value) for name, value in values.items()}
         self._datas: dict[str, Any] = {}
         self._prepared: PreparedBars | None = None
         """The bars, where all are known beforehand."""
@@ -259,8 +263,7 @@ class CerebroHost(Strategy):
                 data.columns = self._prepared.columns[symbol]
             self._datas[symbol] = data
             cerebro.adddata(data, name=symbol)
-        theirs = {name: value for name, value in self.parameter_values.items() if name not in self.own_names.values()}
-        cerebro.addstrategy(type(self).hosted_class, **theirs)
+        cerebro.addstrategy(type(self).hosted_class, **self._theirs)
         self.cerebro = cerebro
         return cerebro
 
