@@ -285,7 +285,7 @@ def test_parameters_that_are_no_words_or_numbers_are_kept_and_read_where_text_ca
     assert Odd.last._minperiods == [4]
     (folder,) = tmp_path.iterdir()
     assert open_run(folder).record.settings["parameters"].keys() == found.record.settings["parameters"].keys()
-    assert found.record.settings["parameters"]["average"] == "MovingAverageSimple"
+    assert found.record.settings["parameters"]["average"] == "SMA"
     with pytest.raises(errors.ConfigError, match="can not be set as text"):
         hosted(Odd)(average="EMA")
     with pytest.raises(errors.ConfigError, match="a time as 15:55 is needed"):
