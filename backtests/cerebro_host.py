@@ -234,6 +234,7 @@ class CerebroHost(Strategy):
             data.ended = True
         while not self._is_over:
             self._resume()
+        self.broker.hand_on()  # what it gave when it was stopped
         for name, analyzer in () if self.hosted is None else self.hosted.analyzers.getitems():
             self.log(f"{name}: {analyzer.get_analysis()}")
 
