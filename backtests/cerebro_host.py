@@ -115,6 +115,10 @@ class CerebroHost(Strategy):
         self.backfill: int | None = own["backfill"]
         self.preload: bool = own["preload"]
         self.allow_short = own["allow_short"]  # type: ignore[misc]  # here each object has its own
+        values = self.parameter_values
+        self._theirs = {name: value for name, value in values.items() if name not in self.own_names.values()}
+        # a class or a function as its name, which is the same in the next process
+        self.parameter_values = {name: getattr(value, "__qualname__", value) for name, value in values.items()}
         self._datas: dict[str, Any] = {}
         self._prepared: PreparedBars | None = None
         """The bars, where all are known beforehand."""
@@ -241,6 +245,7 @@ class CerebroHost(Strategy):
             data.ended = True
         while not self._is_over:
             self._resume()
+        self.broker.hand_on()  # what it gave when it was stopped
         for name, analyzer in () if self.hosted is None else self.hosted.analyzers.getitems():
             self.log(f"{name}: {analyzer.get_analysis()}")
 
@@ -270,8 +275,7 @@ class CerebroHost(Strategy):
                 data.columns = self._prepared.columns[symbol]
             self._datas[symbol] = data
             cerebro.adddata(data, name=symbol)
-        theirs = {name: value for name, value in self.parameter_values.items() if name not in self.own_names.values()}
-        cerebro.addstrategy(type(self).hosted_class, **theirs)
+        cerebro.addstrategy(type(self).hosted_class, **self._theirs)
         self.cerebro = cerebro
         return cerebro
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import backtrader as bt
 import msgspec
 
 from backtests.cerebro_host import CerebroHost
+from papertape.core.errors import ConfigError
 from strategies.parameters import Parameter
 
 STRATEGY: type = bt.Strategy
@@ -22,6 +24,9 @@ _OWN = {
 }
 _TAKEN = "papertape_"
 """Before a parameter of the host's where the strategy has one of that name."""
+_MOMENTS: dict[type, str] = {
+    dt.time: "a time as 15:55", dt.date: "a date as 2024-06-03", dt.datetime: "a time as 2024-06-03T15:55",
+}  # fmt: skip
 _SET_AS_TEXT = (bool, int, float, str)
 
 
@@ -31,7 +36,10 @@ class TheirParameter(Parameter):
     __slots__ = ()
 
     def check(self, value: Any) -> Any:
-        """``value`` by the type of the default: a word for a word, a number for a number; anything else as it is."""
+        """``value`` by the type of the default: a word for a word, a number for a number; what is no text as it is.
+
+        ConfigError where text can not be made one of those.
+        """
         if value is self.default or not isinstance(value, str):
             return value
         kind = type(self.default)
@@ -39,7 +47,21 @@ class TheirParameter(Parameter):
             kind = float  # backtrader's periods and sizes are written 10, and often set to 10.5
         if kind in _SET_AS_TEXT:
             return Parameter(self.name, kind, self.default, self.bounds).check(value)
-        return _read(value)
+        if kind in (list, tuple):
+            return kind(_read(part) for part in value.split(",") if part.strip())
+        if kind in _MOMENTS:
+            return self._moment(kind, value)
+        if self.default is None:
+            return _read(value)
+        raise ConfigError(
+            f"parameter {self.name}: a {kind.__name__} can not be set as text; change its default in the file"
+        )
+
+    def _moment(self, kind: Any, value: str) -> Any:
+        try:
+            return kind.fromisoformat(value.strip())
+        except ValueError:
+            raise ConfigError(f"{self.name}={value!r}: {_MOMENTS[kind]} is needed") from None
 
 
 def _read(text: str) -> Any:

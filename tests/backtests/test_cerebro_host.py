@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ pytest.importorskip("greenlet", reason="greenlet is not installed: pip install '
 import backtrader as bt
 
 from backtests.cerebro_hosted import hosted  # they need both
-from papertape import Run, backtest, errors
+from papertape import Run, backtest, errors, open_run
 from tests.backtests.hosted_runs import MODES, both, fills, flat, plain, played, run, tape
 from tests.backtests.hosted_strategies import Crosses, Diary, planned
 from tests.strategies.test_sma_cross import MINUTE, OPEN
@@ -268,6 +269,27 @@ def test_parameters_are_read_by_the_type_of_their_default() -> None:
         hosted(Crosses)(fst=3)
     with pytest.raises(errors.ConfigError, match="fast='x'"):
         hosted(Crosses)(fast="x")
+
+
+def test_parameters_that_are_no_words_or_numbers_are_kept_and_read_where_text_can_say_them(tmp_path: Path) -> None:
+    class Odd(Diary):
+        params = (("average", bt.ind.SMA), ("at", dt.time(9, 35)), ("periods", (3, 5)), ("day", dt.date(2024, 1, 11)))
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.averages = [self.p.average(period=period) for period in self.p.periods]
+            self.add_timer(when=self.p.at)
+
+    found = run(Odd, tape(n=20), parameters={"periods": "2,4", "at": "09:40"}, out=tmp_path)
+    assert Odd.last.heard("timer") == [("09:40", dt.time(9, 40))]
+    assert Odd.last._minperiods == [4]
+    (folder,) = tmp_path.iterdir()
+    assert open_run(folder).record.settings["parameters"].keys() == found.record.settings["parameters"].keys()
+    assert found.record.settings["parameters"]["average"] == "SMA"
+    with pytest.raises(errors.ConfigError, match="can not be set as text"):
+        hosted(Odd)(average="EMA")
+    with pytest.raises(errors.ConfigError, match="a time as 15:55 is needed"):
+        hosted(Odd)(at="noon")
 
 
 def test_a_parameter_of_theirs_that_is_named_like_the_hosts_stays_theirs() -> None:

@@ -183,6 +183,18 @@ def test_short_selling_and_reversing_keep_positions_and_trades(preload: bool) ->
 
 
 @both
+def test_what_is_given_and_cancelled_when_the_run_ends_reaches_the_broker(preload: bool) -> None:
+    def stop(s: Any) -> None:
+        s.cancel(s.orders[0])
+        s.give(s.buy(size=2, exectype=bt.Order.Limit, price=50.0))
+
+    plan = {2: lambda s: s.give(s.buy(size=1, exectype=bt.Order.Limit, price=50.0))}
+    _, found = played(planned(plan, stop=stop), flat(), preload)
+    assert found.record.orders["quantity"].tolist() == [1.0, 2.0]
+    assert found.record.orders["status"].tolist() == ["CANCELLED", "SUBMITTED"]
+
+
+@both
 def test_commissions_are_the_runs(preload: bool) -> None:
     def give(s: Any) -> None:
         s.broker.setcommission(commission=0.5)

@@ -81,8 +81,8 @@ def test_a_backtrader_strategy_is_backtested_and_stored_as_any_other(papertape: 
 def test_it_is_compared_with_its_paper_run_in_lockstep(papertape: Runner, here: Path, data: Path) -> None:
     pytest.importorskip("ibapi")
     their_file(here)
-    assert backtest(papertape).status == 0
-    said = papertape("paper", "theirs.py:Theirs", "--framework", "backtrader", "--data", "tape", "--set", "bars=ticks", "--at-end", "keep")  # fmt: skip
+    assert backtest(papertape, "--end", "2024-06-03T09:31").status == 0
+    said = papertape("paper", "theirs.py:Theirs", "--framework", "backtrader", "--data", "tape", "--set", "bars=ticks", "--end", "2024-06-03T09:31", "--at-end", "keep")  # fmt: skip
     assert said.status == 0, said.error
     runs = sorted(str(each) for each in (here / "runs").iterdir())
     compared = papertape("compare", *runs)
