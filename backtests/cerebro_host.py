@@ -7,7 +7,7 @@ So guard, journal, fills, the two halves of a live run and lockstep are what the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import backtrader as bt
@@ -51,8 +51,11 @@ class HostCerebro(bt.Cerebro):
     host: CerebroHost
 
     def _runonce(self, runstrats: list[Any]) -> None:
+        self._round_by_round(runstrats, super()._runonce)
+
+    def _round_by_round(self, runstrats: list[Any], play: Callable[[list[Any]], None]) -> None:
         self.host.begin_round_by_round(runstrats[0])
-        super()._runonce(runstrats)
+        play(runstrats)
         if self._event_stop:
             self.host.catch_up()
         else:
@@ -62,6 +65,9 @@ class HostCerebro(bt.Cerebro):
                 runstrats[0]._notify()
 
     def _runnext(self, runstrats: list[Any]) -> None:
+        if self.host.knows_all_bars:  # and an indicator that can not be computed over columns, as HeikinAshi
+            self._round_by_round(runstrats, super()._runnext)
+            return
         self.host.begin_bar_by_bar(runstrats[0])
         super()._runnext(runstrats)
         if not self._event_stop:
@@ -102,6 +108,8 @@ class CerebroHost(Strategy):
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
+        for name in self.parameter_values.keys() - {"parameter_values", "_session"}:
+            del vars(self)[name]  # theirs may be called as a method of ours is: value, cash, log
         own = {name: self.parameter_values[given] for name, given in self.own_names.items()}
         self.bars: str | None = own["bars"]
         self.backfill: int | None = own["backfill"]
@@ -117,6 +125,9 @@ class CerebroHost(Strategy):
         self._past_rounds = 0
         self._round = -1
         """Place, within the prepared times, of the bars that Cerebro has come to."""
+        self._valued_round = -1
+        """The round that ``_value`` was found at."""
+        self._value = 0.0
         self._is_behind = False
         """Whether the run has not come as far as Cerebro."""
         self._unannounced: list[Any] = []
@@ -292,6 +303,11 @@ class CerebroHost(Strategy):
 
     # -- for Cerebro --------------------------------------------------------------------------------------------------
 
+    @property
+    def knows_all_bars(self) -> bool:
+        """Whether the bars of the run are known beforehand."""
+        return self._prepared is not None
+
     def begin_bar_by_bar(self, theirs: Any) -> None:
         """Their object is made: what a process before this one has left is made known to it."""
         self.hosted = theirs
@@ -302,6 +318,7 @@ class CerebroHost(Strategy):
         """The same where bars are known beforehand: those of the past that its indicators need go in front of them."""
         self.hosted = theirs
         assert self._prepared is not None, "bars are known beforehand"
+        self.store.waits = False
         guard = self._session.guard.settings
         self._is_watched = guard.max_drawdown is not None or bool(guard.cash_floor) or bool(self._session.actions)
         self._unannounced = list(self._datas.values())
@@ -412,7 +429,10 @@ class CerebroHost(Strategy):
         """Net liquidation, in base currency; where the run is not asked, by the bars that Cerebro has come to."""
         if not self._is_behind:
             return self.account.equity
-        return self.account.cash + sum(map(self._worth, self._datas.values()))
+        if self._valued_round != self._round:  # backtrader asks several times a round, and nothing happens within one
+            self._valued_round = self._round
+            self._value = self.account.cash + sum(map(self._worth, self._datas.values()))
+        return self._value
 
     def _worth(self, data: Any) -> float:
         size = self.broker.getposition(data).size

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     against_backtrader,
     against_nautilus,
+    backtrader_bridge,
     csv_runs,
     filtered,
     gateway_load,
@@ -31,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[Plan], Iterator[Row]]] = {
     "unfiltered": unfiltered.measure,
     "nautilus": against_nautilus.measure,
     "backtrader": against_backtrader.measure,
+    "bridge": backtrader_bridge.measure,
     "movers": movers.measure,
     "csv": csv_runs.measure,
     "memory": memory.measure,

@@ -29,6 +29,10 @@ _TAIL = """
   decisions become fills after the loop.
 - NautilusTrader: `BacktestEngine` of its pyo3 package, `run()` alone, without logging, analysis and risk checks, with
   a latency of 1 ns so that its market orders fill at the next trade. backtrader: no observers, no analyzers.
+- The bridge: one strategy written for backtrader, on minute bars of one symbol, in Cerebro alone in its default mode
+  (preloaded, indicators over columns) without observers and analyzers, and through `backtest()`, which also makes the bars,
+  marks, journals, and ends with finished metrics. Cerebro's own feed is given its lines as it keeps them, so that reading
+  data counts on neither side. The same rule for papertape's engine sums its averages as backtrader does.
 - Reports and comparisons are of runs that were stored beforehand: tick momentum on that tape, and `sma_cross` on bars of
   30 minutes with 200 pairs of averages. The other side is a process that imports what such pages are usually made with.
 - The load on the simulated TWS: trades of 50 symbols, evenly spaced, tick by tick to each of four clients (AllLast, limits

@@ -170,11 +170,13 @@ class PapertapeStore(bt.Store, metaclass=_EachItsOwn):
         super().__init__()
         self.host = host
         self.ended = False
+        self.waits = True
+        """Whether the run goes on when Cerebro asks for news; not where the bars are known beforehand."""
         self.start()
 
     def get_notifications(self) -> list[Any]:
         """What is to be told now; while there is nothing to do, the run goes on."""
-        if not self.ended and not self.has_work():
+        if self.waits and not self.ended and not self.has_work():
             self.host.proceed()
         return list(super().get_notifications())
 

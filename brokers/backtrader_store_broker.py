@@ -248,10 +248,13 @@ class PapertapeBroker(bt.BrokerBase):
         if entry is None or not entry.order.alive():
             return False
         self._cancel(entry)
+        self._cancel_peers(entry)
+        return True
+
+    def _cancel_peers(self, entry: _Entry) -> None:
         for ref in sorted(entry.peers):
             if self._entries[ref].order.alive():
                 self._cancel(self._entries[ref])
-        return True
 
     def _cancel(self, entry: _Entry) -> None:
         if entry.number:
@@ -447,6 +450,8 @@ class PapertapeBroker(bt.BrokerBase):
         else:
             return
         self.notify(order)
+        if status in _ENDS:
+            self._cancel_peers(entry)  # in backtrader any end ends the group, at a broker only an execution does
         self._cancel_watched(entry)
 
     def _end(self, order: Any, status: OrderStatus, reason: str) -> None:

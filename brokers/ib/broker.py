@@ -62,8 +62,8 @@ class IbBroker(Marker):
         """Number of an order of the guard's -> its number here."""
         self.booked: dict[str, int] = {}
         """Execution id -> the row of its report."""
-        self._day_ends: dict[int, int] = {}
-        """Number of an order for the day -> when that ends."""
+        self._ends: dict[int, int] = {}
+        """Number of an order for the day, or until a time -> when that ends."""
         self._place: Callable[..., int] = entry_point(order_entry.place, _PLACED)
 
     # -- to the adapter ---------------------------------------------------------------------------------------
@@ -91,7 +91,9 @@ class IbBroker(Marker):
         )  # fmt: skip
         closing = int(self._state.account["session_close"][0])
         if r.tif is TimeInForce.DAY and now < closing:
-            self._day_ends[number] = closing
+            self._ends[number] = closing
+        elif r.tif is TimeInForce.GTD:
+            self._ends[number] = r.expire_ts
 
     def cancel(self, number: int, now: int, reason: int) -> None:
         """Ask for an order's end; it may fill until that is reported."""
@@ -182,7 +184,7 @@ class IbBroker(Marker):
         row = event.number - 1
         if status in _ENDS:
             is_unasked = status is OrderStatus.CANCELLED and event.number not in self._reasons
-            if is_unasked and event.ts >= self._day_ends.get(event.number, NEVER):
+            if is_unasked and event.ts >= self._ends.get(event.number, NEVER):
                 status = OrderStatus.EXPIRED  # TWS calls it a cancel
             reason = self._reasons.get(event.number, _ENDS[status])
             order_entry.finish(self._places.address, row, event.ts, int(status), int(reason))
