@@ -35,8 +35,10 @@ def test_timers_come_by_time_then_priority_then_order_of_asking(asked: list[tupl
     assert heard == sorted((ts, priority, k) for k, (ts, priority) in enumerate(asked))
 
 
-def test_at_one_time_the_broker_comes_before_the_session_the_replies_and_the_strategy() -> None:
-    assert sorted(Priority) == [Priority.BROKER, Priority.SESSION, Priority.REPLY, Priority.STRATEGY]
+def test_at_one_time_bars_come_first_then_the_broker_the_session_the_replies_and_the_strategy() -> None:
+    assert sorted(Priority) == [
+        Priority.BARS, Priority.BROKER, Priority.SESSION, Priority.REPLY, Priority.STRATEGY,
+    ]  # fmt: skip
 
 
 def test_nothing_is_due_where_nothing_waits() -> None:
