@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -133,7 +134,7 @@ def test_the_version_is_one_line(papertape: Runner) -> None:
 def modules_after(program: str, folder: Path) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"import sys\n{program}\nprint('MODULES', *sys.modules)"],
-        cwd=folder, env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(Path.home())},
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return set(done.stdout.rpartition("MODULES ")[2].split())
