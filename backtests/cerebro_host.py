@@ -128,6 +128,8 @@ class CerebroHost(Strategy):
         self._valued_round = -1
         """The round that ``_value`` was found at."""
         self._value = 0.0
+        self._holdings: list[tuple[Any, Any, float, float]] = []
+        """Where bars are known beforehand: each data's closes and position, its multiplier and its currency's rate."""
         self._is_behind = False
         """Whether the run has not come as far as Cerebro."""
         self._unannounced: list[Any] = []
@@ -321,6 +323,9 @@ class CerebroHost(Strategy):
         self.store.waits = False
         guard = self._session.guard.settings
         self._is_watched = guard.max_drawdown is not None or bool(guard.cash_floor) or bool(self._session.actions)
+        account = self._session.state.account
+        self._read_cash, self._read_working = account["cash"].item, account["working"].item  # asked at every bar
+        self._holdings = [self._holding(symbol, data) for symbol, data in self._datas.items()]
         self._unannounced = list(self._datas.values())
         self._past_rounds = self._prepared.put_in_front(self._session, self._backfill(), self._datas)
         if self._past_rounds:
@@ -357,10 +362,9 @@ class CerebroHost(Strategy):
 
     def _must_follow(self) -> bool:
         """Whether anything can happen in the run that Cerebro has to know of: an order executed, a limit crossed."""
-        session = self._session
-        if session.state.account["working"][0]:
+        if self._read_working(0):
             return True
-        return self._is_watched and any(each.quantity for each in session.ledger.positions)
+        return self._is_watched and any(each.quantity for each in self._session.ledger.positions)
 
     def catch_up(self) -> None:
         """Let the run come to the bars that Cerebro has come to."""
@@ -423,7 +427,7 @@ class CerebroHost(Strategy):
 
     def cash(self) -> float:
         """All cash, in base currency."""
-        return self.account.cash
+        return float(self._read_cash(0)) if self._is_behind else self.account.cash
 
     def value(self) -> float:
         """Net liquidation, in base currency; where the run is not asked, by the bars that Cerebro has come to."""
@@ -431,16 +435,18 @@ class CerebroHost(Strategy):
             return self.account.equity
         if self._valued_round != self._round:  # backtrader asks several times a round, and nothing happens within one
             self._valued_round = self._round
-            self._value = self.account.cash + sum(map(self._worth, self._datas.values()))
+            worth = 0.0
+            for closes, position, multiplier, rate in self._holdings:
+                if position.size:
+                    worth += position.size * closes[0] * multiplier * rate
+            self._value = self._read_cash(0) + worth
         return self._value
 
-    def _worth(self, data: Any) -> float:
-        size = self.broker.getposition(data).size
-        if not size:
-            return 0.0
-        j = self._session.instrument_index(data._name)
-        rate = float(self._session.state.instruments["rate"][j])
-        return float(size * data.close[0] * self._session.instruments[j].multiplier * rate)
+    def _holding(self, symbol: str, data: Any) -> tuple[Any, Any, float, float]:
+        session = self._session
+        j = session.instrument_index(symbol)
+        rate = float(session.state.instruments["rate"][j])
+        return data.lines.close, self.broker.getposition(data), session.instruments[j].multiplier, rate
 
     @property
     def now(self) -> int:
