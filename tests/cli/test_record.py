@@ -87,7 +87,7 @@ def test_every_trade_that_tws_sends_is_on_the_tape_in_order(
 def test_what_a_scan_finds_is_recorded_with_the_scan(papertape: Runner, start: Start, here: Path) -> None:
     gateway = start()
     said = recorded(
-        papertape, gateway, "MOST_ACTIVE", "price_above=1", "--rows", "2", "--duration", "1s", "--bars", "5s"
+        papertape, gateway, "MOST_ACTIVE", "price_above=1", "--rows", "2", "--duration", "3s", "--bars", "5s"
     )
     assert said.status == 0, said.error
     (scan,) = read_scans(here / "rec" / "scans.csv")

@@ -64,7 +64,7 @@ def test_what_is_saved_comes_back_the_same(tmp_path: Path) -> None:
         found = store.load()
         assert repr(found) == repr(full())  # NaN is not equal to itself
         assert found is not None
-        assert found.orders == full().orders[:1] + found.orders[1:]
+        assert repr(found.orders[0]) == repr(full().orders[0])
         assert isinstance(found.orders[1].triggered, bool)
 
 
