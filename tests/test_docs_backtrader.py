@@ -102,9 +102,9 @@ def test_the_pages_commands_backtest_their_file_trade_it_on_paper_and_find_no_di
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(workplace)
-    lines = [line for _, text in blocks(PAGE, "sh") for line in text.splitlines()][:3]
-    assert [line.split()[1] for line in lines] == ["backtest", "paper", "compare"]
-    for line in lines:
+    lines = [line for _, text in blocks(PAGE, "sh") for line in text.splitlines()][:4]
+    assert [line.split()[1] for line in lines] == ["sample", "backtest", "paper", "compare"]
+    for line in lines[1:]:  # the sample is there
         assert run_program(as_a_shell_reads(line)[1:]) == 0, capsys.readouterr().err
         said = capsys.readouterr().out
         assert "Buy" in said or "compare" in line, "what their notify_order prints is seen"
