@@ -10,24 +10,19 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from backtests.cerebro_market import EXEC_TYPES, Market, OrderCosts, Told
 from brokers import order_entry, reported
-from brokers.fees import NO_REGULATORY, FeeModel, regulatory_notes, regulatory_rates
-from brokers.marker import Marker
-from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
+from brokers.fees import FeeModel, regulatory_notes, regulatory_rates
+from brokers.marker import Marker, marking_terms
 from papertape.core.compiled import entry_point
 from papertape.core.errors import ConfigError, PeerError, StrategyError
 from papertape.core.guard import Approved
 from papertape.core.model import EventKind, Note, OrderStatus, Severity, TimeInForce
 from papertape.core.orders import OrderRequest
 from papertape.core.series import Batch
-from papertape.core.state import Reason, Stop, Terms
+from papertape.core.state import Reason, Stop
 from papertape.core.timers import NEVER, Priority
 
-_UNLIMITED = 1e9
-"""The margin multiple of the order table: what can be paid for is backtrader's to judge."""
 _PLACED = (0, 0, 0, 1, 0, 0, 1.0, math.nan, math.nan, math.nan, 0, 0, 0, 0, -1, 0, 0)
 """What ``place`` takes, by type."""
 _TIFS = frozenset({TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD})
@@ -42,14 +37,6 @@ class Kept(NamedTuple):
     request: OrderRequest
     now: int
     reference: float
-
-
-def marking_terms() -> Terms:
-    """Terms for a kernel that marks only."""
-    rules = np.zeros(RULES)
-    rules[MARGIN_MULTIPLE] = _UNLIMITED
-    rules[ALLOW_SHORT] = 1.0
-    return Terms(FeeModel.parse("none").vector(), NO_REGULATORY.copy(), np.zeros(1), rules)
 
 
 class CerebroBroker(Marker):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from brokers import kernel
-from brokers.rules import COMMANDS, ROOM_BESIDE, ROOM_PER_ORDER
+from brokers.fees import NO_REGULATORY, FeeModel
+from brokers.rules import ALLOW_SHORT, COMMANDS, MARGIN_MULTIPLE, ROOM_BESIDE, ROOM_PER_ORDER, RULES
 from papertape.core.compiled import entry_point
 from papertape.core.model import Instrument
 from papertape.core.places import Places
@@ -15,8 +16,18 @@ from papertape.core.series import Batch
 from papertape.core.state import State, Stop, Terms
 from papertape.core.timers import Timers
 
+_UNLIMITED = 1e9
+"""The margin multiple of a table that only marks: what can be paid for is somebody else's to judge."""
 _STOPS = tuple(Stop)
 _FULL = Stop.FULL  # by a plain name: looking a member up on its class is slow in Python 3.11
+
+
+def marking_terms() -> Terms:
+    """Terms for a kernel that marks only."""
+    rules = np.zeros(RULES)
+    rules[MARGIN_MULTIPLE] = _UNLIMITED
+    rules[ALLOW_SHORT] = 1.0
+    return Terms(FeeModel.parse("none").vector(), NO_REGULATORY.copy(), np.zeros(1), rules)
 
 
 class Marker:

@@ -11,24 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from brokers import order_entry, reported
-from brokers.fees import NO_REGULATORY, FeeModel
 from brokers.ib.asks import Ask, CancelOrder, ModifyOrder, NoteEnded, SubmitOrder
 from brokers.ib.events import FeeKnown, FillCorrected, OrderAmended, OrderChanged, OrderFilled
-from brokers.marker import Marker
-from brokers.rules import ALLOW_SHORT, MARGIN_MULTIPLE, RULES
+from brokers.marker import Marker, marking_terms
 from papertape.core.compiled import entry_point
 from papertape.core.guard import Approved
 from papertape.core.lifecycle import OrderEvent, next_status
 from papertape.core.model import OrderStatus, TimeInForce
 from papertape.core.orders import OrderRequest
-from papertape.core.state import Reason, Terms
+from papertape.core.state import Reason
 from papertape.core.timers import NEVER
 
-_UNLIMITED = 1e9
-"""The margin multiple of the order table: what can be paid for is the broker's to judge."""
 _PLACED = (0, 0, 0, 1, 0, 0, 1.0, math.nan, math.nan, math.nan, 0, 0, 0, 0, -1, 0, 0)
 """What ``place`` takes, by type."""
 _ENDS = {
@@ -37,14 +32,6 @@ _ENDS = {
     OrderStatus.EXPIRED: Reason.EXPIRED,
 }
 _WORKS = frozenset({OrderStatus.PENDING_SUBMIT, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED})
-
-
-def marking_terms() -> Terms:
-    """Terms for a kernel that marks only."""
-    rules = np.zeros(RULES)
-    rules[MARGIN_MULTIPLE] = _UNLIMITED
-    rules[ALLOW_SHORT] = 1.0
-    return Terms(FeeModel.parse("none").vector(), NO_REGULATORY.copy(), np.zeros(1), rules)
 
 
 class IbBroker(Marker):

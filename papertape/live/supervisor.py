@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from brokers.ib.broker import marking_terms
 from brokers.ib.order_entries import DUST
 from brokers.ib.registry import Registry
-from brokers.marker import Marker
+from brokers.marker import Marker, marking_terms
 from papertape.core.errors import ConfigError
 from papertape.core.guard import Approved, Basis, Guard, GuardSettings, Refused
 from papertape.core.ledger import Ledger
